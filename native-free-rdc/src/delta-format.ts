@@ -1,0 +1,194 @@
+/**
+ * The delta's fixed-size parts as bytes and back; FORMAT.md describes every byte.
+ *
+ * header, segments, trailer. Each decoder takes exactly its part and checks every field against `limits.ts`, so that
+ * whoever allocates afterwards allocates no more than a limit.
+ */
+import { RdcError } from './errors.ts';
+import { BASIS_BYTES_MAX, OP_COLUMN_BYTES_MAX, SEGMENT_BYTES_MAX, SHA256_BYTES, TARGET_BYTES_MAX } from './limits.ts';
+
+/** Grows when the layout changes or an operation gains a meaning. */
+export const DELTA_FORMAT_VERSION = 1;
+
+/** Bytes that `readDeltaHeader` needs. */
+export const DELTA_HEADER_BYTES = 56;
+/** The tag that tells a segment from a trailer. */
+export const TAG_BYTES = 1;
+export const SEGMENT_HEAD_BYTES = 40;
+export const TRAILER_BYTES = 44;
+
+export const TAG_SEGMENT = 1;
+export const TAG_TRAILER = 2;
+
+/** What happens to the basis and the target around the delta. None yet; opening compressed containers later. */
+const FILTER_NONE = 0;
+
+const MAGIC = Uint8Array.from('NFRDCDLT', (letter) => letter.charCodeAt(0));
+
+/** What a delta says about itself before its first segment. */
+export interface DeltaHeader {
+  readonly formatVersion: number;
+  /** 0: none. */
+  readonly filter: number;
+  /** No segment covers more target bytes than this; at most `SEGMENT_BYTES_MAX`. */
+  readonly segmentBytesMax: number;
+  readonly basisBytes: number;
+  /** SHA-256 of the basis, 32 bytes: compare it before applying. */
+  readonly basisSha256: Uint8Array;
+}
+
+/** How a column travels. `zstd` only when that is smaller. */
+export type Coding = 'raw' | 'zstd';
+
+const CODINGS: readonly Coding[] = ['raw', 'zstd'];
+
+/** A run of bytes inside a segment: `rawBytes` once decoded, `encodedBytes` in the delta. */
+export interface ColumnHead {
+  readonly coding: Coding;
+  readonly rawBytes: number;
+  readonly encodedBytes: number;
+}
+
+/** The head of a segment; its columns follow in this order. */
+export interface SegmentHead {
+  /** In [1, segmentBytesMax]. */
+  readonly targetBytes: number;
+  readonly ops: ColumnHead;
+  readonly literals: ColumnHead;
+  /** xxh64, seed 0, of the target bytes the segment covers: tells damage early. */
+  readonly targetHash: bigint;
+}
+
+export interface DeltaTrailer {
+  readonly targetBytes: number;
+  readonly targetSha256: Uint8Array;
+}
+
+export function encodeDeltaHeader(header: Pick<DeltaHeader, 'basisBytes' | 'basisSha256'>): Uint8Array {
+  const bytes = new Uint8Array(DELTA_HEADER_BYTES);
+  const view = viewOf(bytes);
+  bytes.set(MAGIC);
+  bytes[8] = DELTA_FORMAT_VERSION;
+  bytes[9] = FILTER_NONE;
+  view.setUint32(12, SEGMENT_BYTES_MAX, true);
+  view.setBigUint64(16, BigInt(header.basisBytes), true);
+  bytes.set(header.basisSha256, 24);
+  return bytes;
+}
+
+/**
+ * What the delta beginning with `start` was made against, so that a wrong basis is told before work starts. `start`
+ * holds at least `DELTA_HEADER_BYTES`; nothing of it is kept.
+ *
+ * Throws `RdcError` `delta-truncated` if it holds fewer, `delta-invalid` if this is no delta or one of another version
+ * or filter, `limit-exceeded` if its sizes are beyond this library's.
+ */
+export function readDeltaHeader(start: Uint8Array): DeltaHeader {
+  const magic = start.subarray(0, MAGIC.length);
+  if (magic.some((byte, index) => byte !== MAGIC[index])) throw invalid('it does not start with NFRDCDLT');
+  if (start.length < DELTA_HEADER_BYTES) {
+    throw new RdcError(
+      'delta-truncated',
+      `Cannot read the delta: it ends after ${start.length} bytes, its header has ${DELTA_HEADER_BYTES}`,
+    );
+  }
+  const view = viewOf(start);
+  const formatVersion = view.getUint8(8);
+  if (formatVersion !== DELTA_FORMAT_VERSION) {
+    throw invalid(`its version is ${formatVersion}, expected ${DELTA_FORMAT_VERSION}`);
+  }
+  const filter = view.getUint8(9);
+  if (filter !== FILTER_NONE) throw invalid(`its filter is ${filter}, expected ${FILTER_NONE}`);
+  if (view.getUint16(10, true) !== 0) throw invalid('its reserved bytes are not zero');
+  const segmentBytesMax = view.getUint32(12, true);
+  if (segmentBytesMax === 0) throw invalid('its segments are empty');
+  if (segmentBytesMax > SEGMENT_BYTES_MAX) {
+    throw exceeded(`its segments have up to ${segmentBytesMax} bytes, expected at most ${SEGMENT_BYTES_MAX}`);
+  }
+  const basisBytes = view.getBigUint64(16, true);
+  if (basisBytes > BigInt(BASIS_BYTES_MAX)) {
+    throw exceeded(`its basis has ${basisBytes} bytes, expected at most ${BASIS_BYTES_MAX}`);
+  }
+  // Not `slice`: a Buffer's is a view of the caller's bytes.
+  const basisSha256 = Uint8Array.from(start.subarray(24, 24 + SHA256_BYTES));
+  return { formatVersion, filter, segmentBytesMax, basisBytes: Number(basisBytes), basisSha256 };
+}
+
+export function encodeSegmentHead(head: SegmentHead): Uint8Array {
+  const bytes = new Uint8Array(SEGMENT_HEAD_BYTES);
+  const view = viewOf(bytes);
+  bytes[0] = TAG_SEGMENT;
+  bytes[1] = CODINGS.indexOf(head.ops.coding);
+  bytes[2] = CODINGS.indexOf(head.literals.coding);
+  view.setUint32(4, head.targetBytes, true);
+  view.setUint32(8, head.ops.rawBytes, true);
+  view.setUint32(12, head.ops.encodedBytes, true);
+  view.setUint32(16, head.literals.rawBytes, true);
+  view.setUint32(20, head.literals.encodedBytes, true);
+  view.setBigUint64(32, head.targetHash, true);
+  return bytes;
+}
+
+/** `bytes` is the whole head, tag included. Throws `RdcError` `delta-invalid`. */
+export function decodeSegmentHead(bytes: Uint8Array, segmentBytesMax: number): SegmentHead {
+  const view = viewOf(bytes);
+  const targetBytes = view.getUint32(4, true);
+  if (targetBytes === 0 || targetBytes > segmentBytesMax) {
+    throw invalid(`a segment covers ${targetBytes} target bytes, expected 1 to ${segmentBytesMax}`);
+  }
+  // The place of the differences of operation ADD (coding, raw and encoded length).
+  if (view.getUint8(3) !== 0 || view.getUint32(24, true) !== 0 || view.getUint32(28, true) !== 0) {
+    throw invalid('the reserved fields of a segment are not zero');
+  }
+  return {
+    targetBytes,
+    ops: decodeColumnHead(view, { codingAt: 1, sizesAt: 8, rawBytesMax: OP_COLUMN_BYTES_MAX }),
+    literals: decodeColumnHead(view, { codingAt: 2, sizesAt: 16, rawBytesMax: targetBytes }),
+    targetHash: view.getBigUint64(32, true),
+  };
+}
+
+function decodeColumnHead(
+  view: DataView,
+  at: { readonly codingAt: number; readonly sizesAt: number; readonly rawBytesMax: number },
+): ColumnHead {
+  const coding = CODINGS[view.getUint8(at.codingAt)];
+  const rawBytes = view.getUint32(at.sizesAt, true);
+  const encodedBytes = view.getUint32(at.sizesAt + 4, true);
+  if (coding === undefined) throw invalid(`a column has coding ${view.getUint8(at.codingAt)}, expected 0 or 1`);
+  if (rawBytes > at.rawBytesMax) throw invalid(`a column has ${rawBytes} bytes, expected at most ${at.rawBytesMax}`);
+  const isPlausible = coding === 'raw' ? encodedBytes === rawBytes : encodedBytes > 0 && encodedBytes < rawBytes;
+  if (!isPlausible) throw invalid(`a ${coding} column has ${encodedBytes} bytes for ${rawBytes}`);
+  return { coding, rawBytes, encodedBytes };
+}
+
+export function encodeDeltaTrailer(trailer: DeltaTrailer): Uint8Array {
+  const bytes = new Uint8Array(TRAILER_BYTES);
+  bytes[0] = TAG_TRAILER;
+  viewOf(bytes).setBigUint64(4, BigInt(trailer.targetBytes), true);
+  bytes.set(trailer.targetSha256, 12);
+  return bytes;
+}
+
+/** `bytes` is the whole trailer, tag included. Throws `RdcError` `delta-invalid`. */
+export function decodeDeltaTrailer(bytes: Uint8Array): DeltaTrailer {
+  const view = viewOf(bytes);
+  if (view.getUint8(1) !== 0 || view.getUint16(2, true) !== 0)
+    throw invalid("the trailer's reserved bytes are not zero");
+  const targetBytes = view.getBigUint64(4, true);
+  if (targetBytes > BigInt(TARGET_BYTES_MAX)) throw invalid(`its target has ${targetBytes} bytes`);
+  return { targetBytes: Number(targetBytes), targetSha256: Uint8Array.from(bytes.subarray(12, 12 + SHA256_BYTES)) };
+}
+
+/** The delta is not what it claims to be. */
+export function invalid(state: string, cause?: unknown): RdcError {
+  return new RdcError('delta-invalid', `Cannot read the delta: ${state}`, cause === undefined ? {} : { cause });
+}
+
+function exceeded(state: string): RdcError {
+  return new RdcError('limit-exceeded', `Cannot read the delta: ${state}`);
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
