@@ -1,0 +1,115 @@
+/**
+ * Every bound in the system, in one table. Whatever queues, buffers, retries or accepts looks here; the relations
+ * between the numbers are asserted below, so a change that breaks one fails at start.
+ */
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export const limits = {
+  // Packages.
+  /** Facts §2: a package's name. */
+  packageNameCharactersMax: 50,
+  /** One part of a path, in UTF-8: what Linux, APFS and NTFS all hold. */
+  pathPartBytesMax: 255,
+  /** A whole path inside a package, in UTF-8. */
+  pathBytesMax: 4096,
+  /** Entries of one manifest: 1 million files at about 150 bytes each stay within `manifestBytesMax`. */
+  manifestEntryCountMax: 1_000_000,
+  manifestBytesMax: 256 * MIB,
+  /** A file's content, and the sum of a package: what a double counts exactly. */
+  contentBytesMax: Number.MAX_SAFE_INTEGER,
+  /** How many offending paths an error names before it only counts them. */
+  namedPathCountMax: 20,
+  /** Reads of one source file that changes under us before the snapshot gives up. */
+  sourceReadCountMax: 3,
+
+  // The content library.
+  /** Below this a content goes into a pack segment; from it on it is a plain file. */
+  packedContentBytesMax: 128 * KIB,
+  /** A pack segment is sealed when it reaches this. */
+  packBytesMax: 32 * MIB,
+  /** Files synced to disk at once: 5,900/s instead of 247/s one at a time (measured for the reliability study). */
+  parallelSyncCount: 32,
+  /** Bytes read or written in one go, everywhere. */
+  blockBytes: MIB,
+
+  // Payloads.
+  /** Raw bytes behind one compressed block of a payload: the unit of compression, of memory and of a thread's job. */
+  payloadBlockBytesMax: 4 * MIB,
+  /** A record of a payload: a block that did not shrink, and its head. */
+  payloadRecordBytesMax: 4 * MIB + 256 * KIB,
+  /** Contents in one batch of small files. */
+  payloadBatchContentCountMax: 16_384,
+  /** Whole contents of at most this size travel in batches. */
+  batchedContentBytesMax: MIB,
+  /** Below this a changed file is sent whole: a signature and a delta would cost more than they save. */
+  deltaTargetBytesMin: 16 * KIB,
+  /** Staged bytes after which a despooler commits what it has: what a kill then costs is done again at most. */
+  despoolCommitBytes: 64 * MIB,
+  /** A manifest of the basis up to this size is the dictionary of the next one. */
+  manifestDictionaryBytesMax: 8 * MIB,
+  /** Files of the basis with alike names that are compared for one target. */
+  basisCandidateCountMax: 64,
+  /** Blocks compressed or decompressed ahead of their consumer. */
+  compressAheadCount: 4,
+
+  // Transfer.
+  /** One acknowledged, durable piece of an upload; also the most that is sent twice after a kill. */
+  uploadPieceBytesMax: MIB,
+  /** One ranged request of a download. */
+  downloadRangeBytesMax: 4 * MIB,
+  /** A checkpoint of a download is made durable each time this much arrived. */
+  downloadCheckpointBytes: MIB,
+  /** Uploads a receiver keeps open at once. */
+  openUploadCountMax: 64,
+  /** Finished uploads a receiver remembers, for senders that died before they heard the outcome. */
+  settledUploadCountMax: 1_000,
+  /** A payload a receiver accepts: the disk decides below this. */
+  payloadBytesMax: 1024 ** 5,
+  /** How long a request may hear nothing. */
+  silenceMsMax: 60_000,
+  /** Disk that stays free after a payload was accepted. */
+  freeBytesMin: 64 * MIB,
+
+  // Serving.
+  connectionCountMax: 512,
+  requestHeadBytesMax: 16 * KIB,
+  requestBodyBytesMax: 4 * MIB,
+  /** A JSON answer we read from a peer. */
+  answerBytesMax: 16 * MIB,
+  /** Contents asked about in one `missing` question. */
+  missingQuestionCountMax: 100_000,
+
+  // Work.
+  /** Facts §5: packages distributed at once. */
+  distributedPackageCountMax: 3,
+  /** Facts §7.1: sendings at once, all sites. */
+  concurrentSendCountMax: 5,
+  despoolCountMax: 3,
+  retryDelayMsMin: 250,
+  retryDelayMsMax: 60_000,
+  /** How often a sender asks whether its payload was installed. */
+  confirmPollMsMin: 50,
+  confirmPollMsMax: 5_000,
+  queuedJobCountMax: 1_000_000,
+
+  // Storage of records.
+  databaseKeyBytesMax: 400,
+  databaseValueBytesMax: 4 * MIB,
+  journalEntryCountMax: 20_000,
+
+  // Decoding.
+  /** Nesting of a msgpack document from outside. */
+  msgpackDepthMax: 16,
+} as const;
+
+function assertRelation(holds: boolean, relation: string): void {
+  if (!holds) throw new RangeError(`limits.ts: ${relation}`);
+}
+
+assertRelation(limits.payloadRecordBytesMax > limits.payloadBlockBytesMax, 'a record must hold an unshrunk block');
+assertRelation(limits.batchedContentBytesMax <= limits.payloadBlockBytesMax, 'a batched content must fit one block');
+assertRelation(limits.packedContentBytesMax <= limits.blockBytes, 'a packed content is handled in one block');
+assertRelation(limits.uploadPieceBytesMax <= limits.requestBodyBytesMax, 'a piece must fit a request');
+assertRelation(limits.packBytesMax > limits.packedContentBytesMax, 'a pack must hold a packed content');
+assertRelation(limits.retryDelayMsMin <= limits.retryDelayMsMax, 'retry delays are ordered');

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { decode, encode } from '@msgpack/msgpack';
+import fc from 'fast-check';
+import { decodeForeign } from '../../src/wire/msgpack.ts';
+
+const bounds = { itemCountMax: 10_000 };
+const read = (bytes: Uint8Array): unknown => decodeForeign(bytes, 'a test', bounds);
+
+/** `depth` nested headers, each claiming the most items its form can. */
+function bomb(header: readonly number[], depth: number): Uint8Array {
+  return Uint8Array.from({ length: depth * header.length }, (_, index) => header[index % header.length] ?? 0);
+}
+
+test('decodeForeign() refuses bombs of every container form before the decoder sees them', () => {
+  for (const header of [
+    [0xdd, 0xff, 0xff, 0xff, 0xff],
+    [0xdf, 0xff, 0xff, 0xff, 0xff],
+    [0xdc, 0xff, 0xff],
+    [0xde, 0xff, 0xff],
+    [0x9f],
+    [0x8f],
+  ]) {
+    for (const depth of [1, 2, 64, 10_000]) assert.throws(() => read(bomb(header, depth)), { code: 'format-invalid' });
+  }
+  // Deep but honest in its counts: [[[…]]].
+  assert.throws(() => read(bomb([0x91], 100_000)), /nested deeper/);
+});
+
+test('decodeForeign() refuses more values than allowed, extensions, truncation and trailing bytes', () => {
+  assert.throws(() => read(encode(Array.from({ length: 10_000 }, () => 0))), /more than 10000 values/);
+  assert.throws(() => read(Uint8Array.of(0xd4, 1, 2)), /extension/);
+  assert.throws(() => read(Uint8Array.of(0xc1)), /extension or reserved/);
+  assert.throws(() => read(Uint8Array.of(0xd9, 5, 65)), /ends early/);
+  assert.throws(() => read(Uint8Array.of(0xdb, 0xff)), /ends early/);
+  assert.throws(() => read(new Uint8Array(0)), /ends early/);
+  assert.throws(() => read(Uint8Array.of(0x01, 0x02)), /bytes follow/);
+});
+
+test('decodeForeign() agrees with the decoder on whatever it lets through', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
+      let value: unknown;
+      try {
+        value = read(bytes);
+      } catch {
+        return;
+      }
+      assert.deepEqual(value, decode(bytes));
+    }),
+    { numRuns: 20_000 },
+  );
+});
+
+test('decodeForeign() lets every document of ours through', () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 8 }), (value) => {
+      assert.deepEqual(read(encode(value)), decode(encode(value)));
+    }),
+    { numRuns: 2_000 },
+  );
+});
