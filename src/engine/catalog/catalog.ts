@@ -1,0 +1,273 @@
+/**
+ * What this node was told: its packages, their installed versions, the destinations it feeds. One small framed file
+ * each, published atomically, so that it survives the loss of the database; in memory as a whole (a site has thousands
+ * of packages, not millions). Manifests are read when needed and the last few kept.
+ *
+ * Commit point of a version: the rename of its manifest file. Everything it names must be in the library before.
+ */
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ReplicationError } from '../../errors.ts';
+import { limits } from '../../model/limits.ts';
+import {
+  isPackageId,
+  type PackageId,
+  packageIdOf,
+  packageNumberOf,
+  siteCodeOf,
+  type Version,
+} from '../../model/package.ts';
+import { isNodeName, type NodeName, type SiteCode } from '../../model/site.ts';
+import { decodeFrame, encodeFrame, type FrameKind } from '../../wire/frame.ts';
+import { decodeManifest, type Manifest } from '../../wire/manifest.ts';
+import type { World } from '../../world/world.ts';
+import { type PublishPlace, publishFile, readWholeFile } from '../store/publish.ts';
+
+export interface PackageRecord {
+  readonly id: PackageId;
+  readonly name: string;
+  /** Folder the versions are taken from; only at the creating site. */
+  readonly source?: string;
+  /** Destinations assigned by `package distribute`, beside those that receive everything. */
+  readonly assigned: readonly NodeName[];
+}
+
+export interface DestinationRecord {
+  readonly name: NodeName;
+  readonly kind: 'site' | 'dp';
+  /** `http://host:port`. */
+  readonly url: string;
+  /** Proves us to the destination. Secret: never logged, never shown. */
+  readonly token: string;
+  readonly receives: 'all' | 'assigned';
+  /** The operator's switch: a closed address sends nothing. */
+  readonly isOpen: boolean;
+}
+
+const recordFrame: FrameKind = { magic: 'SFCR', version: 1, bodyBytesMax: 1024 * 1024, noun: 'catalogue record' };
+
+const packageSchema = z.strictObject({
+  id: z.string().refine(isPackageId),
+  name: z.string(),
+  source: z.string().optional(),
+  assigned: z.array(z.string().refine(isNodeName)),
+});
+const destinationSchema = z.strictObject({
+  name: z.string().refine(isNodeName),
+  kind: z.enum(['site', 'dp']),
+  url: z.string(),
+  token: z.string(),
+  receives: z.enum(['all', 'assigned']),
+  isOpen: z.boolean(),
+});
+
+const manifestCacheCountMax = 8;
+
+export class Catalog {
+  readonly #world: World;
+  readonly #place: PublishPlace;
+  readonly #directory: string;
+  readonly #packages = new Map<PackageId, PackageRecord>();
+  readonly #destinations = new Map<NodeName, DestinationRecord>();
+  /** Ascending. */
+  readonly #versions = new Map<PackageId, Version[]>();
+  readonly #manifests = new Map<string, Manifest>();
+
+  private constructor(world: World, place: PublishPlace, directory: string) {
+    this.#world = world;
+    this.#place = place;
+    this.#directory = directory;
+  }
+
+  static async open(world: World, place: PublishPlace, directory: string): Promise<Catalog> {
+    const catalog = new Catalog(world, place, directory);
+    for (const room of ['packages', 'destinations', 'manifests'])
+      await world.files.makeDirectory(join(directory, room));
+    await catalog.#load('packages', packageSchema, (record) =>
+      catalog.#packages.set(record.id, record as PackageRecord),
+    );
+    await catalog.#load('destinations', destinationSchema, (record) => catalog.#destinations.set(record.name, record));
+    for (const name of await world.files.list(join(directory, 'manifests'))) {
+      if (isPackageId(name)) await catalog.#loadVersions(name);
+    }
+    await catalog.#restoreRecords();
+    return catalog;
+  }
+
+  async #load<Schema extends z.ZodType>(
+    room: string,
+    schema: Schema,
+    keep: (record: z.infer<Schema>) => void,
+  ): Promise<void> {
+    for (const name of await this.#world.files.list(join(this.#directory, room))) {
+      if (!name.endsWith('.record')) continue;
+      const path = join(this.#directory, room, name);
+      const bytes = await readWholeFile(this.#world.files, path, recordFrame.bodyBytesMax * 2);
+      try {
+        keep(schema.parse(JSON.parse(Buffer.from(decodeFrame(recordFrame, bytes ?? new Uint8Array())).toString())));
+      } catch (error) {
+        await this.#setAside(path, error);
+      }
+    }
+  }
+
+  async #loadVersions(id: PackageId): Promise<void> {
+    const names = await this.#world.files.list(join(this.#directory, 'manifests', id));
+    const versions = names.flatMap((name) => /^([1-9]\d{0,8})\.manifest$/.exec(name)?.[1] ?? []).map(Number);
+    this.#versions.set(
+      id,
+      versions.sort((left, right) => left - right),
+    );
+  }
+
+  /** A package whose record was lost is known again from its newest manifest; what an operator assigned is not. */
+  async #restoreRecords(): Promise<void> {
+    for (const [id, versions] of this.#versions) {
+      const newest = versions.at(-1);
+      if (this.#packages.has(id) || newest === undefined) continue;
+      const { packageName } = await this.manifest(id, newest);
+      await this.putPackage({ id, name: packageName, assigned: [] });
+    }
+  }
+
+  /** A damaged file is kept for a person to look at, and no longer in the way. */
+  async #setAside(path: string, error: unknown): Promise<void> {
+    await this.#world.files.rename(path, `${path}.damaged`);
+    this.#world.log('error', 'damaged file set aside', {
+      path,
+      cause: error instanceof Error ? error.message : String(error),
+    });
+  }
+
+  async #save(room: string, name: string, record: PackageRecord | DestinationRecord): Promise<void> {
+    const frame = encodeFrame(recordFrame, new Uint8Array(Buffer.from(JSON.stringify(record))));
+    await publishFile(this.#place, join(this.#directory, room, `${name}.record`), frame);
+  }
+
+  packages(): PackageRecord[] {
+    return [...this.#packages.values()].sort((left, right) => (left.id < right.id ? -1 : 1));
+  }
+
+  package(id: PackageId): PackageRecord {
+    const record = this.#packages.get(id);
+    if (record !== undefined) return record;
+    throw new ReplicationError('package-unknown', `Cannot find package ${id} at this site`, {
+      hint: 'siteferry package list',
+    });
+  }
+
+  findPackage(id: PackageId): PackageRecord | undefined {
+    return this.#packages.get(id);
+  }
+
+  async putPackage(record: PackageRecord): Promise<void> {
+    await this.#save('packages', record.id, record);
+    this.#packages.set(record.id, record);
+  }
+
+  /** The next free id of this site; ids are never given twice while their record exists. */
+  nextPackageId(site: SiteCode): PackageId {
+    const numbers = this.packages().filter((record) => siteCodeOf(record.id) === site);
+    return packageIdOf(site, 1 + numbers.reduce((max, record) => Math.max(max, packageNumberOf(record.id)), 0));
+  }
+
+  destinations(): DestinationRecord[] {
+    return [...this.#destinations.values()].sort((left, right) => (left.name < right.name ? -1 : 1));
+  }
+
+  destination(name: string): DestinationRecord {
+    const record = isNodeName(name) ? this.#destinations.get(name) : undefined;
+    if (record !== undefined) return record;
+    throw new ReplicationError(
+      'destination-unknown',
+      `Cannot find a destination ${JSON.stringify(name)} at this site`,
+      {
+        hint: 'siteferry address show',
+      },
+    );
+  }
+
+  findDestination(name: NodeName): DestinationRecord | undefined {
+    return this.#destinations.get(name);
+  }
+
+  async putDestination(record: DestinationRecord): Promise<void> {
+    await this.#save('destinations', record.name, record);
+    this.#destinations.set(record.name, record);
+  }
+
+  async removeDestination(name: NodeName): Promise<void> {
+    const room = join(this.#directory, 'destinations');
+    await this.#world.files.remove(join(room, `${name}.record`));
+    await this.#world.files.syncDirectory(room);
+    this.#destinations.delete(name);
+  }
+
+  /** Destinations that shall hold this package, in order of name. */
+  destinationsOf(id: PackageId): DestinationRecord[] {
+    const assigned = new Set(this.#packages.get(id)?.assigned ?? []);
+    return this.destinations().filter((record) => record.receives === 'all' || assigned.has(record.name));
+  }
+
+  /** Installed versions, ascending. */
+  versions(id: PackageId): readonly Version[] {
+    return this.#versions.get(id) ?? [];
+  }
+
+  /** Newest installed version, 0 when none is. */
+  newestVersion(id: PackageId): Version | 0 {
+    return this.versions(id).at(-1) ?? 0;
+  }
+
+  #manifestPath(id: PackageId, version: Version): string {
+    return join(this.#directory, 'manifests', id, `${version}.manifest`);
+  }
+
+  /** The encoded manifest as it was published; `content-missing` when this node does not hold the version. */
+  async manifestBytes(id: PackageId, version: Version): Promise<Uint8Array> {
+    const path = this.#manifestPath(id, version);
+    const bytes = this.versions(id).includes(version)
+      ? await readWholeFile(this.#world.files, path, 2 * limits.manifestBytesMax)
+      : undefined;
+    if (bytes !== undefined) return bytes;
+    throw new ReplicationError(
+      'content-missing',
+      `Cannot read version ${version} of ${id}: this node does not hold it`,
+    );
+  }
+
+  async manifest(id: PackageId, version: Version): Promise<Manifest> {
+    const key = `${id}/${version}`;
+    const known = this.#manifests.get(key);
+    if (known !== undefined) return known;
+    const bytes = await this.manifestBytes(id, version);
+    let manifest: Manifest;
+    try {
+      manifest = decodeManifest(bytes);
+    } catch (error) {
+      await this.#setAside(this.#manifestPath(id, version), error);
+      await this.#loadVersions(id);
+      throw new ReplicationError(
+        'content-damaged',
+        `Cannot read version ${version} of ${id}: its manifest is damaged`,
+        { cause: error },
+      );
+    }
+    if (this.#manifests.size >= manifestCacheCountMax)
+      this.#manifests.delete(this.#manifests.keys().next().value ?? '');
+    this.#manifests.set(key, manifest);
+    return manifest;
+  }
+
+  /**
+   * Commit point: makes a version exist at this node. `bytes` is the encoded manifest, already decoded once by the
+   * caller; every content it names is in the library. Publishing the same version again changes nothing.
+   */
+  async publishVersion(manifest: Manifest, bytes: Uint8Array): Promise<void> {
+    const { packageId, version, packageName } = manifest;
+    if (!this.#packages.has(packageId)) await this.putPackage({ id: packageId, name: packageName, assigned: [] });
+    await this.#world.files.makeDirectory(join(this.#directory, 'manifests', packageId));
+    await publishFile(this.#place, this.#manifestPath(packageId, version), bytes);
+    await this.#loadVersions(packageId);
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * All mechanisms of one node on one World, opened in order and closed in reverse. What a kill left half done is cleared
+ * or queued again here, so that the roles start on sound ground.
+ */
+import { join } from 'node:path';
+import { ReplicationError } from '../errors.ts';
+import type { NodeKind } from '../model/site.ts';
+import type { Database } from '../world/database.ts';
+import type { World } from '../world/world.ts';
+import { Catalog } from './catalog/catalog.ts';
+import { Holdings } from './holdings/holdings.ts';
+import { Journal } from './journal/journal.ts';
+import { Queue } from './queue/queue.ts';
+import { Inbox } from './spool/inbox.ts';
+import { Outbox } from './spool/outbox.ts';
+import { ContentStore } from './store/content-store.ts';
+
+export interface NodeIdentity {
+  readonly name: string;
+  readonly kind: NodeKind;
+}
+
+export interface Engine extends AsyncDisposable {
+  readonly world: World;
+  readonly identity: NodeIdentity;
+  readonly store: ContentStore;
+  readonly catalog: Catalog;
+  readonly holdings: Holdings;
+  readonly queue: Queue;
+  readonly journal: Journal;
+  readonly inbox: Inbox;
+  readonly outbox: Outbox;
+}
+
+/**
+ * Opens the node that lives in `directory` (absolute; created when absent). `already-running` when another process has
+ * it open. A database that cannot be trusted is set aside and everything in it made anew.
+ */
+export async function openEngine(world: World, directory: string, identity: NodeIdentity): Promise<Engine> {
+  await world.files.makeDirectory(directory);
+  await using opened = new AsyncDisposableStack();
+  opened.use(await world.files.lock(directory));
+  const { database, damagedPath } = await openTrusted(world, join(directory, 'database'));
+  opened.use(database);
+  const journal = new Journal(world, database);
+  const store = await ContentStore.open(world, database, directory);
+  const place = store.publishPlace;
+  const catalog = await Catalog.open(world, place, join(directory, 'catalog'));
+  const inbox = new Inbox(world, database, join(directory, 'inbox'));
+  const outbox = new Outbox(world, place, join(directory, 'outbox'));
+  const engine = {
+    world,
+    identity,
+    store,
+    catalog,
+    journal,
+    inbox,
+    outbox,
+    holdings: new Holdings(database),
+    queue: new Queue(world, database),
+  };
+  if (damagedPath !== undefined)
+    await journal.tell(30007, 'engine', `The database was damaged and is rebuilt; the old one is ${damagedPath}`);
+  await reconcile(engine);
+  const closing = opened.move();
+  return { ...engine, [Symbol.asyncDispose]: () => closing.disposeAsync() };
+}
+
+async function openTrusted(world: World, path: string): Promise<{ database: Database; damagedPath?: string }> {
+  try {
+    return { database: await world.openDatabase(path) };
+  } catch (error) {
+    if (!(error instanceof ReplicationError && error.code === 'database-damaged')) throw error;
+    const damagedPath = `${path}.damaged-${world.clock.wallMs()}`;
+    await world.files.rename(path, damagedPath);
+    await world.files.syncDirectory(join(path, '..'));
+    return { database: await world.openDatabase(path), damagedPath };
+  }
+}
+
+/**
+ * Queues whatever ought to be under way, judged by what is on disk. The same work put twice is one job, and a job with
+ * nothing to do ends at once, so this needs no memory of what was interrupted.
+ */
+async function reconcile({ catalog, queue, inbox }: Pick<Engine, 'catalog' | 'queue' | 'inbox'>): Promise<void> {
+  await inbox.sweep();
+  for (const id of inbox.despooling()) await queue.put('despool', id, null, { keepWaiting: true });
+  for (const { id, source } of catalog.packages()) {
+    if (source !== undefined && catalog.newestVersion(id) === 0)
+      await queue.put('snapshot', id, null, { keepWaiting: true });
+    await queue.put('distribute', id, null, { keepWaiting: true });
+  }
+}

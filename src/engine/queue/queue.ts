@@ -1,0 +1,269 @@
+/**
+ * Durable work. A job is a row in the database until it is finished; killed at any moment, it is there again after the
+ * start and nothing needs to be told twice.
+ *
+ * Guarantees: one job per (queue, key), so putting work again coalesces instead of piling up; smaller priority first,
+ * then order of creation; work put while its job runs makes the job run once more. Deliberately absent: delivery to
+ * other processes (one process owns a node's directory) and exactly-once execution (handlers are idempotent).
+ *
+ * "Running" lives in memory only: a dead process runs nothing. Waiting is by wall clock, as it must survive restarts;
+ * a clock set back cannot stretch a wait beyond `retryDelayMsMax`.
+ */
+import { z } from 'zod';
+import { type ErrorCode, isErrorCode, ReplicationError } from '../../errors.ts';
+import { limits } from '../../model/limits.ts';
+import { priorities } from '../../model/package.ts';
+import type { WaitingMessage } from '../../wire/api.ts';
+import type { Database, RecordValue } from '../../world/database.ts';
+import type { World } from '../../world/world.ts';
+
+/** The inboxes of the roles, in the order in which a package passes through them. */
+export type QueueName = 'snapshot' | 'distribute' | 'replicate' | 'schedule' | 'send' | 'prepare' | 'pull' | 'despool';
+
+export interface Job<Body extends RecordValue = RecordValue> {
+  readonly queue: QueueName;
+  readonly key: string;
+  readonly body: Body;
+  readonly priority: number;
+  /** Order of creation. */
+  readonly sequence: number;
+  /** Failures since the job was put or last replaced. */
+  readonly attempts: number;
+  /** Not to be run before this wall-clock moment; 0 when ready. `Infinity` cannot be stored: see `isParked`. */
+  readonly notBeforeMs: number;
+  /** Only a person, or putting it again, moves it. */
+  readonly isParked: boolean;
+  readonly error?: { readonly code: ErrorCode; readonly message: string };
+  /** Grows each time the job is put: tells a finished run whether it was overtaken. */
+  readonly revision: number;
+}
+
+export interface PutOptions {
+  readonly priority?: number;
+  /** Keep a waiting job's delay and error instead of making it ready: for reminders rather than new work. */
+  readonly keepWaiting?: boolean;
+  /** Not to be run before so long. */
+  readonly delayMs?: number;
+}
+
+const table = 'queue';
+
+const storedJob = z.object({
+  queue: z.string(),
+  key: z.string(),
+  body: z.unknown(),
+  priority: z.number(),
+  sequence: z.number(),
+  attempts: z.number(),
+  notBeforeMs: z.number(),
+  isParked: z.boolean(),
+  error: z.object({ code: z.string().refine(isErrorCode), message: z.string() }).optional(),
+  revision: z.number(),
+});
+
+export class Queue {
+  readonly #world: World;
+  readonly #database: Database;
+  readonly #jobs = new Map<string, Job>();
+  readonly #running = new Set<string>();
+  readonly #waiters = new Set<() => void>();
+  #sequence = 0;
+
+  constructor(world: World, database: Database) {
+    this.#world = world;
+    this.#database = database;
+    for (const { key, value } of database.entries(table)) {
+      const job = storedJob.parse(value) as Job;
+      this.#jobs.set(key, job);
+      this.#sequence = Math.max(this.#sequence, job.sequence);
+    }
+  }
+
+  /** On return the work is durable. */
+  async put(queue: QueueName, key: string, body: RecordValue, options: PutOptions = {}): Promise<void> {
+    const id = rowKey(queue, key);
+    const old = this.#jobs.get(id);
+    if (old === undefined && this.#jobs.size >= limits.queuedJobCountMax) {
+      throw new ReplicationError('limit-exceeded', `Cannot queue ${id}: ${this.#jobs.size} jobs are queued already`);
+    }
+    const waiting = options.keepWaiting === true && old !== undefined ? old : undefined;
+    await this.#store({
+      queue,
+      key,
+      body,
+      priority: options.priority ?? old?.priority ?? priorities.medium,
+      sequence: old?.sequence ?? ++this.#sequence,
+      attempts: waiting?.attempts ?? 0,
+      notBeforeMs:
+        waiting?.notBeforeMs ?? (options.delayMs === undefined ? 0 : this.#world.clock.wallMs() + options.delayMs),
+      isParked: waiting?.isParked ?? false,
+      ...(waiting?.error === undefined ? {} : { error: waiting.error }),
+      revision: (old?.revision ?? 0) + 1,
+    });
+  }
+
+  /** Takes the next job that is ready, or `undefined`. The taker must `finish`, `defer`, `park` or `release` it. */
+  take(queue: QueueName): Job | undefined {
+    const nowMs = this.#world.clock.wallMs();
+    let best: Job | undefined;
+    for (const job of this.#jobs.values()) {
+      if (job.queue !== queue || job.isParked || this.#waitMs(job, nowMs) > 0) continue;
+      if (this.#running.has(rowKey(job.queue, job.key))) continue;
+      if (best === undefined || goesBefore(job, best)) best = job;
+    }
+    if (best !== undefined) this.#running.add(rowKey(best.queue, best.key));
+    return best;
+  }
+
+  /** Milliseconds until some waiting job of `queue` may run, or `undefined` when none waits. */
+  nextDueMs(queue: QueueName): number | undefined {
+    const nowMs = this.#world.clock.wallMs();
+    let due: number | undefined;
+    for (const job of this.#jobs.values()) {
+      if (job.queue !== queue || job.isParked || this.#running.has(rowKey(job.queue, job.key))) continue;
+      const waitMs = this.#waitMs(job, nowMs);
+      due = due === undefined ? waitMs : Math.min(due, waitMs);
+    }
+    return due;
+  }
+
+  #waitMs(job: Job, nowMs: number): number {
+    const waitMs = job.notBeforeMs - nowMs;
+    // A moment further away than any delay we give was written under another clock.
+    return waitMs > limits.retryDelayMsMax ? 0 : Math.max(0, waitMs);
+  }
+
+  /** The job is done. When it was put again meanwhile it becomes ready instead. */
+  async finish(job: Job): Promise<void> {
+    const id = rowKey(job.queue, job.key);
+    if (this.#jobs.get(id)?.revision === job.revision) {
+      await this.#database.transaction((transaction) => transaction.remove(table, id));
+      // Put again while the removal was on its way to the disk: the newer row was written after it.
+      if (this.#jobs.get(id)?.revision === job.revision) this.#jobs.delete(id);
+    }
+    this.release(job);
+  }
+
+  /** The next office's work is put first: a kill between the two repeats this office's idempotent part. */
+  async handOn(job: Job, queue: QueueName, key: string, body: RecordValue): Promise<void> {
+    await this.put(queue, key, body, { priority: job.priority });
+    await this.finish(job);
+  }
+
+  /** Tries again after `delayMs`, by reason of `error`. */
+  async defer(job: Job, delayMs: number, error: ReplicationError): Promise<void> {
+    const notBeforeMs = this.#world.clock.wallMs() + Math.min(delayMs, limits.retryDelayMsMax);
+    await this.#amend(job, (now) => ({ ...now, notBeforeMs, attempts: now.attempts + 1, error: briefly(error) }));
+    this.release(job);
+  }
+
+  /** Waits for a person, or for being put again. */
+  async park(job: Job, error: ReplicationError): Promise<void> {
+    await this.#amend(job, (now) => ({ ...now, isParked: true, attempts: now.attempts + 1, error: briefly(error) }));
+    this.release(job);
+  }
+
+  /** Keeps progress in the body of a running job; without effect when the job was put again meanwhile. */
+  async keepProgress(job: Job, body: RecordValue): Promise<void> {
+    await this.#amend(job, (now) => ({ ...now, body }));
+  }
+
+  /** Gives a running job back untouched. */
+  release(job: Job): void {
+    this.#running.delete(rowKey(job.queue, job.key));
+    this.#wake();
+  }
+
+  /** Whether the body of some job of `queue` names this payload. */
+  refersTo(queue: QueueName, sha256: string): boolean {
+    return [...this.#jobs.values()].some((job) => job.queue === queue && isNaming(job.body, sha256));
+  }
+
+  find(queue: QueueName, key: string): Job | undefined {
+    return this.#jobs.get(rowKey(queue, key));
+  }
+
+  /** Ends the waiting of all jobs `chosen`: what they waited for has changed. */
+  async makeReady(chosen: (job: Job) => boolean): Promise<void> {
+    const waiting = [...this.#jobs.values()].filter((job) => chosen(job) && (job.isParked || job.notBeforeMs > 0));
+    for (const { error: _error, ...job } of waiting) {
+      await this.#store({ ...job, notBeforeMs: 0, isParked: false, attempts: 0 });
+    }
+  }
+
+  /** Forgets a job that is not running; a running one is forgotten when it finishes. */
+  async remove(queue: QueueName, key: string): Promise<void> {
+    const id = rowKey(queue, key);
+    if (this.#running.has(id) || !this.#jobs.has(id)) return;
+    this.#jobs.delete(id);
+    await this.#database.transaction((transaction) => transaction.remove(table, id));
+  }
+
+  /** Everything not finished, for people: in order of queue and creation. */
+  waiting(): WaitingMessage[] {
+    const nowMs = this.#world.clock.wallMs();
+    const jobs = [...this.#jobs.values()].sort((left, right) => left.sequence - right.sequence);
+    return jobs.map((job) => {
+      const waitMs = this.#waitMs(job, nowMs);
+      const isRunning = this.#running.has(rowKey(job.queue, job.key));
+      return {
+        queue: job.queue,
+        key: job.key,
+        state: isRunning ? 'running' : job.isParked ? 'parked' : waitMs > 0 ? 'waiting' : 'ready',
+        attempts: job.attempts,
+        ...(waitMs > 0 ? { untilMs: nowMs + waitMs } : {}),
+        ...(job.error === undefined ? {} : { error: job.error }),
+      };
+    });
+  }
+
+  /** Resolves at the next change of any job; rejects when `signal` aborts. */
+  changed(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      signal.throwIfAborted();
+      const wake = (): void => {
+        this.#waiters.delete(wake);
+        signal.removeEventListener('abort', abort);
+        resolve();
+      };
+      const abort = (): void => {
+        this.#waiters.delete(wake);
+        reject(signal.reason);
+      };
+      this.#waiters.add(wake);
+      signal.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#waiters]) wake();
+  }
+
+  async #amend(job: Job, change: (now: Job) => Job): Promise<void> {
+    const now = this.#jobs.get(rowKey(job.queue, job.key));
+    if (now?.revision === job.revision) await this.#store(change(now));
+  }
+
+  async #store(job: Job): Promise<void> {
+    const id = rowKey(job.queue, job.key);
+    this.#jobs.set(id, job);
+    await this.#database.transaction((transaction) => transaction.put(table, id, { ...job } as RecordValue));
+    this.#wake();
+  }
+}
+
+function rowKey(queue: QueueName, key: string): string {
+  return `${queue}/${key}`;
+}
+
+function isNaming(body: RecordValue, sha256: string): boolean {
+  return typeof body === 'object' && body !== null && 'sha256' in body && body.sha256 === sha256;
+}
+
+function goesBefore(left: Job, right: Job): boolean {
+  return left.priority === right.priority ? left.sequence < right.sequence : left.priority < right.priority;
+}
+
+function briefly(error: ReplicationError): { code: ErrorCode; message: string } {
+  return { code: error.code, message: error.message.slice(0, 500) };
+}

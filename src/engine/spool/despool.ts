@@ -1,0 +1,80 @@
+/**
+ * Turns a complete upload into an installed version: prove the bytes, apply them, keep the payload for others, settle.
+ * Killed anywhere, it starts over and finds finished what was finished.
+ */
+import { asReplicationError, ReplicationError } from '../../errors.ts';
+import type { ContentId } from '../../model/content.ts';
+import type { PayloadHead } from '../../wire/payload.ts';
+import type { World } from '../../world/world.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import { type AppliedPayload, applyPayload } from '../delta/apply-payload.ts';
+import type { ContentStore } from '../store/content-store.ts';
+import type { Inbox } from './inbox.ts';
+import type { Outbox } from './outbox.ts';
+
+export interface DespoolParts {
+  readonly world: World;
+  readonly store: ContentStore;
+  readonly catalog: Catalog;
+  readonly inbox: Inbox;
+  readonly outbox: Outbox;
+}
+
+export type DespoolOutcome =
+  | { readonly state: 'installed'; readonly applied: AppliedPayload }
+  | { readonly state: 'refused'; readonly error: ReplicationError }
+  /** Nothing to do: it was settled before. */
+  | { readonly state: 'settled' };
+
+/**
+ * A payload that can never be applied is refused, settled as failed and removed; a failure of this machine (a full
+ * disk) is thrown and leaves everything for the next try.
+ */
+export async function despool(parts: DespoolParts, id: ContentId, signal: AbortSignal): Promise<DespoolOutcome> {
+  const { inbox, world } = parts;
+  const upload = inbox.find(id);
+  if (upload?.state !== 'despooling') return { state: 'settled' };
+  try {
+    if ((await world.files.facts(inbox.pathOf(id))) === undefined) return await settleAdopted(parts, id);
+    if (!(await inbox.isIntact(id, signal))) {
+      throw new ReplicationError('payload-invalid', `Cannot apply payload ${id}: the bytes that came are other bytes`);
+    }
+    const applied = await applyPayload(parts, inbox.read(id), signal);
+    await keepForOthers(parts, id, applied.head, upload.length);
+    await inbox.settle(id, {});
+    return { state: 'installed', applied };
+  } catch (cause) {
+    signal.throwIfAborted();
+    const error = asReplicationError(cause);
+    if (error.retry === 'later') throw error;
+    await world.files.remove(inbox.pathOf(id));
+    await inbox.settle(id, { error: { code: error.code, message: error.message } });
+    return { state: 'refused', error };
+  }
+}
+
+/** The payload that suits every holder of the basis version goes on to the outbox; any other has served. */
+async function keepForOthers(parts: DespoolParts, id: ContentId, head: PayloadHead, bytes: number): Promise<void> {
+  const { inbox, outbox, world } = parts;
+  const isReady = head.variant !== '' || (await outbox.find(head)) !== undefined;
+  if (isReady) await world.files.remove(inbox.pathOf(id));
+  else await outbox.adopt(head, inbox.pathOf(id), id, bytes);
+}
+
+/** Killed between the adoption of the file and the settling: the version is installed already. */
+async function settleAdopted(parts: DespoolParts, id: ContentId): Promise<DespoolOutcome> {
+  const isInstalled = await isAdopted(parts, id);
+  const error = { code: 'content-missing', message: `Payload ${id} is gone` } as const;
+  await parts.inbox.settle(id, isInstalled ? {} : { error });
+  return isInstalled
+    ? { state: 'settled' }
+    : { state: 'refused', error: new ReplicationError(error.code, error.message) };
+}
+
+async function isAdopted(parts: DespoolParts, id: ContentId): Promise<boolean> {
+  for (const { id: packageId } of parts.catalog.packages()) {
+    const files = await parts.outbox.list(packageId);
+    if (files.some((file) => file.sha256 === id)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,219 @@
+/**
+ * Payloads on their way in. One upload per payload, named by the payload's SHA-256, so that the same bytes resume
+ * whoever sends them and however often anyone was killed.
+ *
+ * Guarantees: an offset that was told to the sender is durable (file synced, then the row); bytes beyond it may be
+ * there after a crash and are overwritten. A settled upload is remembered, so that a sender who died before it heard
+ * the outcome can still ask.
+ */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import pLimit from 'p-limit';
+import { z } from 'zod';
+import { type ErrorCode, isErrorCode, ReplicationError } from '../../errors.ts';
+import { type ContentId, contentIdOf, isContentId } from '../../model/content.ts';
+import { limits } from '../../model/limits.ts';
+import type { UploadMessage } from '../../wire/api.ts';
+import type { Database, RecordValue } from '../../world/database.ts';
+import type { World } from '../../world/world.ts';
+import { readFileBlocks } from './outbox.ts';
+
+const table = 'inbox';
+
+const uploadRow = z.object({
+  state: z.enum(['receiving', 'despooling', 'installed', 'failed']),
+  offset: z.int().nonnegative(),
+  length: z.int().positive(),
+  settledMs: z.number().optional(),
+  error: z.object({ code: z.string().refine(isErrorCode), message: z.string() }).optional(),
+});
+type UploadRow = z.infer<typeof uploadRow>;
+export type UploadState = UploadRow;
+
+/** What became of a piece: taken, or the offset at which the sender must go on. */
+export type AppendOutcome = { readonly taken: boolean; readonly offset: number; readonly isComplete: boolean };
+
+export class Inbox {
+  readonly #world: World;
+  readonly #database: Database;
+  readonly #directory: string;
+  /** One writer at a time per upload; a second one waits and then finds the offset moved. */
+  readonly #turns = new Map<ContentId, ReturnType<typeof pLimit>>();
+  readonly #waiters = new Set<() => void>();
+
+  constructor(world: World, database: Database, directory: string) {
+    this.#world = world;
+    this.#database = database;
+    this.#directory = directory;
+  }
+
+  pathOf(id: ContentId): string {
+    return join(this.#directory, `${id}.part`);
+  }
+
+  find(id: ContentId): UploadState | undefined {
+    const value = this.#database.get(table, id);
+    return value === undefined ? undefined : uploadRow.parse(value);
+  }
+
+  /** The state as a sender may know it: codes, no texts. */
+  describe(id: ContentId): UploadMessage | undefined {
+    const row = this.find(id);
+    if (row === undefined) return undefined;
+    const { state, offset, length, error } = row;
+    return { state, offset, length, ...(error === undefined ? {} : { error: error.code }) };
+  }
+
+  /** Uploads that are complete and not despooled: after a start these are to be queued again. */
+  despooling(): ContentId[] {
+    const rows = this.#database.entries(table);
+    return rows.filter((row) => uploadRow.parse(row.value).state === 'despooling').map((row) => row.key as ContentId);
+  }
+
+  /**
+   * Appends a piece at `offset` of a payload of `length` bytes. On return the piece is durable. A piece elsewhere than
+   * at the durable offset is not taken. A piece at offset 0 begins anew an upload that failed.
+   * Throws `disk-full` before anything is written when the rest would not fit, `limit-exceeded`, `peer-busy`.
+   */
+  async append(id: ContentId, length: number, offset: number, piece: Uint8Array): Promise<AppendOutcome> {
+    const turn = this.#turns.get(id) ?? pLimit(1);
+    this.#turns.set(id, turn);
+    try {
+      return await turn(() => this.#append(id, length, offset, piece));
+    } finally {
+      if (turn.activeCount + turn.pendingCount === 0) this.#turns.delete(id);
+    }
+  }
+
+  async #append(id: ContentId, length: number, offset: number, piece: Uint8Array): Promise<AppendOutcome> {
+    const known = this.find(id);
+    const row =
+      known === undefined || (known.state === 'failed' && offset === 0) ? await this.#begin(id, length) : known;
+    if (row.length !== length) {
+      throw new ReplicationError(
+        'payload-invalid',
+        `Cannot take a piece of ${id}: its length was ${row.length}, now ${length}`,
+      );
+    }
+    const isComplete = row.offset === row.length;
+    if (isComplete || offset !== row.offset) return { taken: false, offset: row.offset, isComplete };
+    if (offset + piece.byteLength > length) {
+      throw new ReplicationError('payload-invalid', `Cannot take a piece of ${id}: it reaches beyond ${length} bytes`);
+    }
+    {
+      await using handle = await this.#world.files.open(this.pathOf(id), 'resume');
+      await handle.write(offset, piece);
+      if (offset + piece.byteLength === length) await handle.truncate(length);
+      await handle.sync();
+    }
+    const endByte = offset + piece.byteLength;
+    await this.#store(id, { state: endByte === length ? 'despooling' : 'receiving', offset: endByte, length });
+    return { taken: true, offset: endByte, isComplete: endByte === length };
+  }
+
+  async #begin(id: ContentId, length: number): Promise<UploadRow> {
+    if (length < 1 || length > limits.payloadBytesMax) {
+      throw new ReplicationError('limit-exceeded', `Cannot accept a payload of ${length} bytes`);
+    }
+    const open = this.#database.entries(table).filter((row) => uploadRow.parse(row.value).state === 'receiving');
+    if (open.length >= limits.openUploadCountMax) {
+      throw new ReplicationError('peer-busy', `Cannot accept another payload: ${open.length} are under way`);
+    }
+    await this.#world.files.makeDirectory(this.#directory);
+    const freeBytes = await this.#world.files.freeBytes(this.#directory);
+    if (freeBytes - length < limits.freeBytesMin) {
+      throw new ReplicationError(
+        'disk-full',
+        `Cannot accept a payload of ${length} bytes: ${freeBytes} are free, ${limits.freeBytesMin} must stay so`,
+      );
+    }
+    const row: UploadRow = { state: 'receiving', offset: 0, length };
+    // Begun files must have durable names before an offset in them is promised.
+    {
+      await using handle = await this.#world.files.open(this.pathOf(id), 'resume');
+      await handle.truncate(0);
+      await handle.sync();
+    }
+    await this.#world.files.syncDirectory(this.#directory);
+    await this.#store(id, row);
+    return row;
+  }
+
+  /** The received bytes, whatever they are. */
+  read(id: ContentId): AsyncIterable<Uint8Array> {
+    return readFileBlocks(this.#world.files, this.pathOf(id));
+  }
+
+  /** Whether the bytes on disk are the payload they are named after. */
+  async isIntact(id: ContentId, signal: AbortSignal): Promise<boolean> {
+    const hash = createHash('sha256');
+    for await (const block of this.read(id)) {
+      signal.throwIfAborted();
+      hash.update(block);
+    }
+    return contentIdOf(hash.digest()) === id;
+  }
+
+  /** The outcome. The file is the despooler's to move or remove before. */
+  async settle(id: ContentId, outcome: { error?: { code: ErrorCode; message: string } }): Promise<void> {
+    const row = this.find(id);
+    if (row === undefined) return;
+    const { offset, length } = row;
+    const settledMs = this.#world.clock.wallMs();
+    const { error } = outcome;
+    if (error === undefined) await this.#store(id, { state: 'installed', offset, length, settledMs });
+    else await this.#store(id, { state: 'failed', offset: 0, length, settledMs, error });
+    await this.#forgetOldest();
+  }
+
+  /** Settled uploads beyond the bound are forgotten, oldest first. */
+  async #forgetOldest(): Promise<void> {
+    const rows = this.#database.entries(table).map(({ key, value }) => ({ key, row: uploadRow.parse(value) }));
+    const settled = rows.filter(({ row }) => row.settledMs !== undefined);
+    const excess = settled.length - limits.settledUploadCountMax;
+    if (excess <= 0) return;
+    settled.sort((left, right) => (left.row.settledMs ?? 0) - (right.row.settledMs ?? 0));
+    await this.#database.transaction((transaction) => {
+      for (const { key } of settled.slice(0, excess)) transaction.remove(table, key);
+    });
+  }
+
+  async #store(id: ContentId, row: UploadRow): Promise<void> {
+    await this.#database.transaction((transaction) => transaction.put(table, id, row as RecordValue));
+    for (const wake of [...this.#waiters]) wake();
+  }
+
+  /** Resolves with the state once the upload is settled; rejects when `signal` aborts. */
+  async settled(id: ContentId, signal: AbortSignal): Promise<UploadState> {
+    for (;;) {
+      signal.throwIfAborted();
+      const row = this.find(id);
+      if (row !== undefined && (row.state === 'installed' || row.state === 'failed')) return row;
+      await this.#changed(signal);
+    }
+  }
+
+  #changed(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (done: () => void) => (): void => {
+        this.#waiters.delete(wake);
+        signal.removeEventListener('abort', abort);
+        done();
+      };
+      const wake = settle(resolve);
+      const abort = settle(() => reject(signal.reason));
+      this.#waiters.add(wake);
+      signal.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  /** Removes files that no upload claims: left by a crash between two steps. */
+  async sweep(): Promise<void> {
+    await this.#world.files.makeDirectory(this.#directory);
+    for (const name of await this.#world.files.list(this.#directory)) {
+      const id = name.replace(/\.part$/, '');
+      const state = isContentId(id) ? this.find(id)?.state : undefined;
+      if (state !== 'receiving' && state !== 'despooling') await this.#world.files.remove(join(this.#directory, name));
+    }
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * Replication manager: decides for one package and one destination what must travel, has the payload made (once for all
+ * who need the same), and hands a send request to the scheduler. Also makes payloads that pulling nodes ask for.
+ */
+import { z } from 'zod';
+import type { DestinationRecord } from '../engine/catalog/catalog.ts';
+import { makePayload } from '../engine/delta/make-payload.ts';
+import { planContents } from '../engine/delta/plan.ts';
+import type { Engine } from '../engine/engine.ts';
+import { startConsumer } from '../engine/queue/consumer.ts';
+import type { Job } from '../engine/queue/queue.ts';
+import { type PayloadFile, variantOf } from '../engine/spool/outbox.ts';
+import { askHeldContents, askHeldVersion } from '../engine/transfer/inventory.ts';
+import { PeerLink } from '../engine/transfer/peer-link.ts';
+import { ReplicationError } from '../errors.ts';
+import type { ContentId } from '../model/content.ts';
+import type { PackageId, Version } from '../model/package.ts';
+import type { NodeName } from '../model/site.ts';
+import { contentsOf } from '../wire/manifest.ts';
+import { type Role, roleOf } from './role.ts';
+
+const component = 'replication-manager';
+
+/**
+ * How far the destination's word is trusted. 0: it holds what it confirmed. 1: it refused something, so it is asked
+ * about every content. 2 and more: it gets everything whole.
+ */
+const replicateBody = z.object({ caution: z.int().nonnegative() });
+const prepareBody = z.object({ packageId: z.string(), basisVersion: z.int(), version: z.int() });
+
+export function startReplicationManager(engine: Engine, options: { packageCountMax: number }): Role {
+  const parallelCount = options.packageCountMax;
+  return roleOf(component, [
+    startConsumer(engine, {
+      queue: 'replicate',
+      component,
+      parallelCount,
+      handle: (job, signal) => replicate(engine, job, signal),
+    }),
+    startConsumer(engine, { queue: 'prepare', component, parallelCount: 1, handle: (job) => prepare(engine, job) }),
+  ]);
+}
+
+/** The job's key is `<package>/<destination>`. */
+async function replicate(engine: Engine, job: Job, signal: AbortSignal): Promise<void> {
+  const { world, catalog, holdings, journal, queue } = engine;
+  const [packageId, name] = job.key.split('/') as [PackageId, NodeName];
+  const { caution } = replicateBody.parse(job.body);
+  const destination = catalog.findDestination(name);
+  const newest = catalog.newestVersion(packageId);
+  if (destination === undefined || newest === 0) return;
+  await using link = new PeerLink(world, destination);
+  const known = caution === 0 ? holdings.confirmedVersion(name, packageId) : undefined;
+  const confirmed = known ?? (await confirmedByAsking(engine, link, destination, packageId, signal));
+  if (confirmed >= newest) return;
+  const basisVersion = caution < 2 && catalog.versions(packageId).includes(confirmed) ? confirmed : 0;
+  const held = await heldContents(
+    engine,
+    link,
+    { destination, packageId, basisVersion, version: newest, caution },
+    signal,
+  );
+  const file = await obtainPayload(engine, { packageId, basisVersion, version: newest }, held);
+  await journal.tell(
+    2333,
+    component,
+    `A payload of ${file.bytes} bytes is ready to bring ${name} from version ${basisVersion} to ${newest} of ${packageId}`,
+  );
+  await queue.put('schedule', job.key, {
+    sha256: file.sha256,
+    basisVersion,
+    version: newest,
+    caution,
+    startedMs: world.clock.wallMs(),
+    wireBytes: link.wireBytes,
+  });
+}
+
+async function confirmedByAsking(
+  { holdings }: Engine,
+  link: PeerLink,
+  destination: DestinationRecord,
+  packageId: PackageId,
+  signal: AbortSignal,
+): Promise<Version | 0> {
+  refuseClosed(destination);
+  const version = await askHeldVersion(link, packageId, signal);
+  await holdings.confirm(destination.name, packageId, version);
+  return version;
+}
+
+/** A closed address carries nothing, questions included. */
+function refuseClosed(destination: DestinationRecord): void {
+  if (destination.isOpen) return;
+  throw new ReplicationError('address-closed', `Cannot reach ${destination.name}: its address is closed`, {
+    hint: `siteferry address open ${destination.name}`,
+  });
+}
+
+interface HeldQuestion {
+  readonly destination: DestinationRecord;
+  readonly packageId: PackageId;
+  readonly basisVersion: Version | 0;
+  readonly version: Version;
+  readonly caution: number;
+}
+
+/** The contents of basis and target version that the destination is taken to hold. */
+async function heldContents(
+  engine: Engine,
+  link: PeerLink,
+  question: HeldQuestion,
+  signal: AbortSignal,
+): Promise<Set<ContentId>> {
+  const { catalog } = engine;
+  const { packageId, basisVersion, version, caution, destination } = question;
+  if (caution >= 2) return new Set();
+  const confirmed = await basisContents(engine, packageId, basisVersion);
+  const wanted = [...contentsOf(await catalog.manifest(packageId, version)).keys()];
+  const doubtful = caution === 0 ? wanted.filter((id) => !confirmed.has(id)) : [...new Set([...confirmed, ...wanted])];
+  const held = caution === 0 ? new Set(confirmed) : new Set<ContentId>();
+  // Planning ahead behind a closed address: the question is left out, and at worst something travels needlessly.
+  if (doubtful.length === 0 || (caution === 0 && !destination.isOpen)) return held;
+  refuseClosed(destination);
+  for (const id of await askHeldContents(link, doubtful, signal)) held.add(id);
+  return held;
+}
+
+async function basisContents(engine: Engine, packageId: PackageId, basisVersion: Version | 0): Promise<Set<ContentId>> {
+  return basisVersion === 0
+    ? new Set()
+    : new Set(contentsOf(await engine.catalog.manifest(packageId, basisVersion)).keys());
+}
+
+async function prepare(engine: Engine, job: Job): Promise<void> {
+  const { packageId, basisVersion, version } = prepareBody.parse(job.body);
+  const id = packageId as PackageId;
+  await obtainPayload(engine, { packageId: id, basisVersion, version }, await basisContents(engine, id, basisVersion));
+}
+
+interface Journey {
+  readonly packageId: PackageId;
+  readonly basisVersion: Version | 0;
+  readonly version: Version;
+}
+
+/** The ready-made payload where one suits a holder of exactly `held`, else a new one. */
+async function obtainPayload(engine: Engine, journey: Journey, held: ReadonlySet<ContentId>): Promise<PayloadFile> {
+  const { world, store, catalog, outbox } = engine;
+  const { packageId, basisVersion, version } = journey;
+  const confirmed = await basisContents(engine, packageId, basisVersion);
+  const isUsual = held.size === confirmed.size && [...held].every((id) => confirmed.has(id));
+  const variant = isUsual ? '' : variantOf(held);
+  const target = await catalog.manifest(packageId, version);
+  const basis = basisVersion === 0 ? undefined : await catalog.manifest(packageId, basisVersion);
+  const targetManifestBytes = await catalog.manifestBytes(packageId, version);
+  const basisManifestBytes = basisVersion === 0 ? undefined : await catalog.manifestBytes(packageId, basisVersion);
+  const plan = planContents(target, basis, (id) => held.has(id));
+  return await outbox.obtain({ packageId, basisVersion, version, variant }, () =>
+    makePayload(world, store, { target, targetManifestBytes, basisManifestBytes, basisVersion, variant, plan }),
+  );
+}

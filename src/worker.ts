@@ -1,0 +1,5 @@
+/** Composition root of a worker thread: the table of jobs it can run. */
+import { compressionJobs } from './engine/delta/compression.ts';
+import { serveJobs } from './world/thread-protocol.ts';
+
+serveJobs(compressionJobs);
