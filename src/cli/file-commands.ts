@@ -1,0 +1,87 @@
+/** `siteferry signature`, `delta` and `patch`: single files, without a node, as `rdiff` does it. */
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { deltaFile, type OutputOptions, patchFile, signFile } from '../file-delta.ts';
+import { formatBytes, formatSeconds } from '../model/units.ts';
+import { type CommandSet, define, type Outcome, type Run, type Shell } from './shell.ts';
+
+interface FileOptions {
+  readonly output: string;
+  readonly force?: boolean;
+}
+
+export function addFileCommands(set: CommandSet, program: Command): void {
+  const withOutput = (command: Command, what: string): Command =>
+    command
+      .requiredOption('-o, --output <file>', `where to write ${what}`)
+      .option('--force', 'replace the output if it exists');
+
+  const signature = program
+    .command('signature')
+    .description('Write the signature of a file: enough to make deltas against it without having it.')
+    .argument('<basis>', 'the file the receiver holds');
+  define(
+    set,
+    withOutput(signature, 'the signature'),
+    ['siteferry signature old.iso -o old.sig'],
+    ({ shell, args, options }: Run<FileOptions>) =>
+      timed(shell, async () => {
+        const signed = await signFile(shell, pathAt(shell, args, 0), outputOf(shell, options));
+        const text = `${options.output}: signature of ${formatBytes(signed.bytes)} in ${formatBytes(signed.signatureBytes)}, ${signed.chunks} chunks`;
+        return { document: signed, text };
+      }),
+  );
+
+  const delta = program
+    .command('delta')
+    .description('Write what leads from a signed file to another one.')
+    .argument('<sig>', 'signature of the file the receiver holds')
+    .argument('<target>', 'the file the receiver shall get');
+  define(
+    set,
+    withOutput(delta, 'the delta'),
+    ['siteferry delta old.sig new.iso -o new.delta'],
+    ({ shell, args, options }: Run<FileOptions>) =>
+      timed(shell, async () => {
+        const paths = { signature: pathAt(shell, args, 0), target: pathAt(shell, args, 1) };
+        const { targetSha256: _named, ...made } = await deltaFile(shell, paths, outputOf(shell, options));
+        const text = `${options.output}: ${formatBytes(made.targetBytes)} as a delta of ${formatBytes(made.deltaBytes)}; ${formatBytes(made.copyBytes)} copied, ${formatBytes(made.literalBytes)} new`;
+        return { document: made, text };
+      }),
+  );
+
+  const patch = program
+    .command('patch')
+    .description('Rebuild a file from its basis and a delta: verified, whole, or not at all.')
+    .argument('<basis>', 'the file that was signed')
+    .argument('<delta>', 'the delta made from its signature');
+  define(
+    set,
+    withOutput(patch, 'the rebuilt file'),
+    ['siteferry patch old.iso new.delta -o new.iso'],
+    ({ shell, args, options }: Run<FileOptions>) =>
+      timed(shell, async () => {
+        const paths = { basis: pathAt(shell, args, 0), delta: pathAt(shell, args, 1) };
+        const rebuilt = await patchFile(shell, paths, outputOf(shell, options));
+        return {
+          document: rebuilt,
+          text: `${options.output}: ${formatBytes(rebuilt.targetBytes)}, SHA-256 ${rebuilt.sha256} verified`,
+        };
+      }),
+  );
+}
+
+function pathAt(shell: Shell, args: readonly string[], index: number): string {
+  return resolve(shell.workingDirectory, args[index] ?? '');
+}
+
+function outputOf(shell: Shell, { output, force }: FileOptions): OutputOptions {
+  return { output: resolve(shell.workingDirectory, output), mayOverwrite: force === true, signal: shell.signal };
+}
+
+async function timed({ clock }: Shell, work: () => Promise<Outcome>): Promise<Outcome> {
+  const startedMs = clock.monotonicMs();
+  const { document, text } = await work();
+  const seconds = Number(((clock.monotonicMs() - startedMs) / 1000).toFixed(3));
+  return { document: { ...document, seconds }, text: `${text}, ${formatSeconds(seconds)}` };
+}

@@ -1,0 +1,66 @@
+#!/usr/bin/env node
+/*
+ * The bin. Plain JavaScript that Node 12 can parse, because its one job is to say clearly when the Node that runs it
+ * is too old for everything else. Hence no optional chaining, no top-level await and no `node:` in here.
+ */
+// biome-ignore lint/style/useNodejsImportProtocol: Node 12 does not know the protocol
+import { existsSync } from 'fs';
+// biome-ignore lint/style/useNodejsImportProtocol: Node 12 does not know the protocol
+import { dirname, join, relative } from 'path';
+// biome-ignore lint/style/useNodejsImportProtocol: Node 12 does not know the protocol
+import { fileURLToPath } from 'url';
+
+// Below 24 there is no `await using`; in 24.0 to 24.5 zstd dictionaries are silently ignored.
+const needed = '24.6 or later';
+
+function isFit(version) {
+  const [major, minor] = version.split('.').map(Number);
+  return major > 24 || (major === 24 && minor >= 6);
+}
+
+/** A Node that npm installed for us, here or in a parent folder's node_modules. */
+function findInstalledNode(start) {
+  const places = ['node_modules/.bin/node', 'node_modules/node/bin/node', 'node_modules/node/bin/node.exe'];
+  for (let folder = start; ; folder = dirname(folder)) {
+    const found = places.map((place) => join(folder, place)).find((path) => existsSync(path));
+    if (found !== undefined || dirname(folder) === folder) return found;
+  }
+}
+
+function fail(code, message, hint) {
+  if (process.argv.includes('--json')) {
+    process.stdout.write(`${JSON.stringify({ ok: false, error: { code, message, retry: 'never', hint } })}\n`);
+  } else {
+    process.stderr.write(`error ${code}: ${message}\ntry: ${hint}\n`);
+  }
+  process.exitCode = 1;
+}
+
+function refuse() {
+  const script = fileURLToPath(import.meta.url);
+  const args = process.argv.slice(2);
+  const installed = findInstalledNode(dirname(script));
+  const near = (path) => relative(process.cwd(), path);
+  fail(
+    'runtime-too-old',
+    `Siteferry needs Node ${needed}; this is Node ${process.versions.node}`,
+    installed === undefined
+      ? '"npm install" brings Node 24; then "npx siteferry ..." and "npm start" use it'
+      : `${['npx', 'siteferry'].concat(args).join(' ')}, or: ${[near(installed), near(script)].concat(args).join(' ')}`,
+  );
+}
+
+function launch() {
+  // What Node thinks of its own features is of no use to people who move packages.
+  process.removeAllListeners('warning');
+  if (process.argv.includes('--debug')) {
+    process.on('warning', (warning) => process.stderr.write(`${warning.stack}\n`));
+  }
+  import('./main.ts').catch((error) => {
+    if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    fail('internal', `Siteferry is not installed completely: ${error.message}`, 'npm install');
+  });
+}
+
+if (isFit(process.versions.node)) launch();
+else refuse();
