@@ -61,7 +61,8 @@ function serve(byName: ReadonlyMap<string, AnyJob>, request: ThreadRequest): Thr
  * output itself or one level down. A view of something larger (a pool, WebAssembly's memory) is copied.
  */
 function transferable(output: unknown): Transferable[] {
-  const candidates = typeof output === 'object' && output !== null ? [output, ...Object.values(output)] : [];
+  const isPlain = typeof output === 'object' && output !== null && !ArrayBuffer.isView(output);
+  const candidates = isPlain ? Object.values(output) : [output];
   const buffers = candidates.flatMap((candidate) => {
     if (!(candidate instanceof Uint8Array) || !(candidate.buffer instanceof ArrayBuffer)) return [];
     return candidate.byteLength === candidate.buffer.byteLength ? [candidate.buffer] : [];
