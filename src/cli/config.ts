@@ -1,7 +1,7 @@
 /** `siteferry config`: what settings a node has, and where each comes from. */
 import type { Command } from 'commander';
 import { loadConfig } from '../config.ts';
-import { isReadableByOthers } from './host.ts';
+import { isReadableByOthers } from '../world/host.ts';
 import { maskedToken, nodeDirectory } from './node-client.ts';
 import { type CommandSet, define, type Outcome, type Run, usageError } from './shell.ts';
 import { renderTable } from './table.ts';

@@ -10,8 +10,8 @@ import type { NodeConfig } from '../model/config.ts';
 import { limits } from '../model/limits.ts';
 import { errorMessage, parseAnswer, type StatusMessage, statusMessage } from '../wire/api.ts';
 import { contentTypes, httpPaths } from '../wire/http.ts';
+import { isReadableByOthers } from '../world/host.ts';
 import type { Connection, IncomingResponse, Method } from '../world/network.ts';
-import { isReadableByOthers } from './host.ts';
 import { type Shell, usageError } from './shell.ts';
 
 export interface NodeAddress {

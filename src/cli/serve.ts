@@ -1,7 +1,7 @@
 /** Runs a node in the foreground until it is told to stop. */
 import { resolve } from 'node:path';
 import { loadConfig } from '../config.ts';
-import { inputEnded, isReadableByOthers } from './host.ts';
+import { inputEnded, isReadableByOthers } from '../world/host.ts';
 import type { Run } from './shell.ts';
 
 /** The whole life of a node: prints one line when it listens; returns after SIGTERM or SIGINT when all is closed. */

@@ -25,7 +25,12 @@ const component = 'replication-manager';
  * How far the destination's word is trusted. 0: it holds what it confirmed. 1: it refused something, so it is asked
  * about every content. 2 and more: it gets everything whole.
  */
-const replicateBody = z.object({ caution: z.int().nonnegative() });
+const spentSchema = z.object({ startedMs: z.number(), wireBytes: z.int().nonnegative() });
+const replicateBody = z.object({
+  caution: z.int().nonnegative(),
+  /** What refused attempts have cost. */
+  spent: spentSchema.optional(),
+});
 const prepareBody = z.object({ packageId: z.string(), basisVersion: z.int(), version: z.int() });
 
 export function startReplicationManager(engine: Engine, options: { packageCountMax: number }): Role {
@@ -45,10 +50,12 @@ export function startReplicationManager(engine: Engine, options: { packageCountM
 async function replicate(engine: Engine, job: Job, signal: AbortSignal): Promise<void> {
   const { world, catalog, holdings, journal, queue } = engine;
   const [packageId, name] = job.key.split('/') as [PackageId, NodeName];
-  const { caution } = replicateBody.parse(job.body);
+  const { caution, spent } = replicateBody.parse(job.body);
   const destination = catalog.findDestination(name);
   const newest = catalog.newestVersion(packageId);
   if (destination === undefined || newest === 0) return;
+  const underWay = requestUnderWay(engine, job.key);
+  if (underWay !== undefined && underWay.version === newest && underWay.caution >= caution) return;
   await using link = new PeerLink(world, destination);
   const known = caution === 0 ? holdings.confirmedVersion(name, packageId) : undefined;
   const confirmed = known ?? (await confirmedByAsking(engine, link, destination, packageId, signal));
@@ -71,9 +78,18 @@ async function replicate(engine: Engine, job: Job, signal: AbortSignal): Promise
     basisVersion,
     version: newest,
     caution,
-    startedMs: world.clock.wallMs(),
-    wireBytes: link.wireBytes,
+    startedMs: (underWay ?? spent)?.startedMs ?? world.clock.wallMs(),
+    wireBytes: link.wireBytes + ((underWay ?? spent)?.wireBytes ?? 0),
   });
+}
+
+/** What a send request remembers; the sender has the rest. */
+const requestBody = spentSchema.extend({ version: z.int(), caution: z.int() });
+
+/** The send request that this key has already: what it has cost so far is not forgotten when another replaces it. */
+function requestUnderWay({ queue }: Engine, key: string): z.infer<typeof requestBody> | undefined {
+  const job = queue.find('schedule', key) ?? queue.find('send', key);
+  return job === undefined ? undefined : requestBody.parse(job.body);
 }
 
 async function confirmedByAsking(

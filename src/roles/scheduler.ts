@@ -24,5 +24,5 @@ async function schedule({ catalog, queue }: Engine, job: Job): Promise<void> {
       hint: `siteferry address open ${name}`,
     });
   }
-  await queue.put('send', job.key, job.body, { priority: job.priority });
+  await queue.handOn(job, 'send', job.body);
 }

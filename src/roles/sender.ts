@@ -54,8 +54,7 @@ async function send(engine: Engine, job: Job, signal: AbortSignal): Promise<void
   const file = (await outbox.list(packageId)).find((candidate) => candidate.sha256 === body.sha256);
   if (file === undefined || (confirmed !== body.basisVersion && body.caution < 2)) {
     // The plan was made for a destination that has moved on since, or its payload is gone.
-    await queue.put('replicate', job.key, { caution: body.caution });
-    return;
+    return await queue.handOn(job, 'replicate', { caution: body.caution });
   }
   await using link = new PeerLink(world, destination);
   const soFar = (): SendBody => ({ ...body, wireBytes: body.wireBytes + link.wireBytes });
@@ -77,7 +76,7 @@ async function send(engine: Engine, job: Job, signal: AbortSignal): Promise<void
     throw error;
   }
   if (verdict.state === 'installed') await recordInstalled(engine, file, name, soFar());
-  else await planAnew(engine, job.key, file, body, verdict);
+  else await planAnew(engine, job, file, soFar(), verdict);
 }
 
 /** Closing an address stops a transfer at its next piece; what arrived stays, and opening goes on from there. */
@@ -118,13 +117,13 @@ async function recordInstalled(engine: Engine, file: PayloadFile, name: NodeName
 /** The destination could not use the payload: it holds something else than it confirmed, or the payload is damaged. */
 async function planAnew(
   engine: Engine,
-  key: string,
+  job: Job,
   file: PayloadFile,
   body: SendBody,
   verdict: UploadMessage,
 ): Promise<void> {
   const { holdings, journal, outbox, queue } = engine;
-  const [packageId, name] = key.split('/') as [PackageId, NodeName];
+  const [packageId, name] = job.key.split('/') as [PackageId, NodeName];
   await outbox.discardDamaged(file);
   await holdings.forget(name, packageId);
   await journal.tell(
@@ -133,5 +132,6 @@ async function planAnew(
     `${name} refused version ${body.version} of package ${packageId} (${verdict.error ?? 'no reason'}); it is planned anew`,
   );
   const delayMs = Math.min(limits.retryDelayMsMax, limits.retryDelayMsMin * 4 ** body.caution);
-  await queue.put('replicate', key, { caution: body.caution + 1 }, { delayMs });
+  const { startedMs, wireBytes } = body;
+  await queue.handOn(job, 'replicate', { caution: body.caution + 1, spent: { startedMs, wireBytes } }, { delayMs });
 }

@@ -3,8 +3,8 @@ import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { isReadableByOthers } from '../../src/cli/host.ts';
 import { configFileName, environmentNameOf, initConfig, type LoadedConfig, loadConfig } from '../../src/config.ts';
+import { isReadableByOthers } from '../../src/world/host.ts';
 import { realRandom } from '../../src/world/random.ts';
 import { realFiles } from '../../src/world/real-files.ts';
 import { rejectsWithCode } from '../conformance/expect.ts';

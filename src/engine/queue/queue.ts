@@ -81,25 +81,30 @@ export class Queue {
 
   /** On return the work is durable. */
   async put(queue: QueueName, key: string, body: RecordValue, options: PutOptions = {}): Promise<void> {
+    await this.#store(this.#merged(queue, key, body, options));
+  }
+
+  /** What a put makes of the job that may be there already. */
+  #merged(queue: QueueName, key: string, body: RecordValue, options: PutOptions): Job {
     const id = rowKey(queue, key);
     const old = this.#jobs.get(id);
     if (old === undefined && this.#jobs.size >= limits.queuedJobCountMax) {
       throw new ReplicationError('limit-exceeded', `Cannot queue ${id}: ${this.#jobs.size} jobs are queued already`);
     }
     const waiting = options.keepWaiting === true && old !== undefined ? old : undefined;
-    await this.#store({
+    const delayed = options.delayMs === undefined ? 0 : this.#world.clock.wallMs() + options.delayMs;
+    return {
       queue,
       key,
       body,
       priority: options.priority ?? old?.priority ?? priorities.medium,
       sequence: old?.sequence ?? ++this.#sequence,
       attempts: waiting?.attempts ?? 0,
-      notBeforeMs:
-        waiting?.notBeforeMs ?? (options.delayMs === undefined ? 0 : this.#world.clock.wallMs() + options.delayMs),
+      notBeforeMs: waiting?.notBeforeMs ?? delayed,
       isParked: waiting?.isParked ?? false,
       ...(waiting?.error === undefined ? {} : { error: waiting.error }),
       revision: (old?.revision ?? 0) + 1,
-    });
+    };
   }
 
   /** Takes the next job that is ready, or `undefined`. The taker must `finish`, `defer`, `park` or `release` it. */
@@ -144,10 +149,21 @@ export class Queue {
     this.release(job);
   }
 
-  /** The next office's work is put first: a kill between the two repeats this office's idempotent part. */
-  async handOn(job: Job, queue: QueueName, key: string, body: RecordValue): Promise<void> {
-    await this.put(queue, key, body, { priority: job.priority });
-    await this.finish(job);
+  /**
+   * The job is done here and its result is another office's work: in one transaction, so that nobody ever sees both or
+   * neither.
+   */
+  async handOn(job: Job, queue: QueueName, body: RecordValue, options: PutOptions = {}): Promise<void> {
+    const next = this.#merged(queue, job.key, body, { priority: job.priority, ...options });
+    const [oldId, nextId] = [rowKey(job.queue, job.key), rowKey(queue, job.key)];
+    const isOvertaken = this.#jobs.get(oldId)?.revision !== job.revision;
+    if (!isOvertaken) this.#jobs.delete(oldId);
+    this.#jobs.set(nextId, next);
+    await this.#database.transaction((transaction) => {
+      if (!isOvertaken) transaction.remove(table, oldId);
+      transaction.put(table, nextId, { ...next } as RecordValue);
+    });
+    this.release(job);
   }
 
   /** Tries again after `delayMs`, by reason of `error`. */
