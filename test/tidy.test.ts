@@ -148,6 +148,25 @@ test('the rules catch planted faults', () => {
   for (const [path, text, expected] of planted) assert.match(faultsOf(path, text).join('\n'), expected, path);
 });
 
+test('no files import each other in a circle', () => {
+  const open: string[] = [];
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const visit = (path: string): void => {
+    if (done.has(path) || !existsSync(join(root, path))) return;
+    if (open.includes(path)) return void circles.push([...open.slice(open.indexOf(path)), path].join(' -> '));
+    open.push(path);
+    for (const specifier of importsOf(readFileSync(join(root, path), 'utf8'))) {
+      if (specifier.startsWith('.'))
+        visit(relative(root, resolve(root, dirname(path), specifier)).replaceAll('\\', '/'));
+    }
+    open.pop();
+    done.add(path);
+  };
+  for (const path of sources) visit(path);
+  assert.deepEqual(circles, []);
+});
+
 test('every source file is reached from an entry point', () => {
   const reached = new Set<string>();
   const visit = (path: string): void => {

@@ -86,11 +86,11 @@ export class ContentStore {
     return value === undefined ? undefined : (indexRow.parse(value) as IndexRow);
   }
 
-  pathOf(id: ContentId): string {
+  #pathOf(id: ContentId): string {
     return join(this.#places.content, id.slice(0, 2), id);
   }
 
-  packPath(pack: string): string {
+  #packPath(pack: string): string {
     return join(this.#places.packs, `${pack}.pack`);
   }
 
@@ -101,7 +101,7 @@ export class ContentStore {
     if (row === undefined)
       throw new ReplicationError('content-missing', `Cannot read content ${id}: it is not in the library`);
     try {
-      const path = row.pack === undefined ? this.pathOf(id) : this.packPath(row.pack);
+      const path = row.pack === undefined ? this.#pathOf(id) : this.#packPath(row.pack);
       const handle = await this.#world.files.open(path, 'read');
       return readerOver(handle, row.offset ?? 0, row.bytes);
     } catch (error) {
@@ -113,7 +113,13 @@ export class ContentStore {
 
   /** Collects new contents that become visible together. */
   ingest(): Ingest {
-    return new Ingest(this.#world, this, (rows) => this.#index(rows));
+    return new Ingest(this.#world, {
+      publishPlace: this.publishPlace,
+      has: (id) => this.has(id),
+      pathOf: (id) => this.#pathOf(id),
+      packPath: (pack) => this.#packPath(pack),
+      index: (rows) => this.#index(rows),
+    });
   }
 
   /** The index no longer claims `id`; the bytes on disk stay for a later verification. */
@@ -160,7 +166,7 @@ export class ContentStore {
   }
 
   async #scanPack(pack: string, rows: Map<ContentId, IndexRow>): Promise<void> {
-    await using handle = await this.#world.files.open(this.packPath(pack), 'read');
+    await using handle = await this.#world.files.open(this.#packPath(pack), 'read');
     const { bytes: packBytes } = await handle.facts();
     const preamble = new Uint8Array(packPreambleBytes);
     await handle.read(0, preamble);

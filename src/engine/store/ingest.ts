@@ -16,14 +16,24 @@ import { encodePackItemHead, encodePackPreamble } from '../../wire/pack.ts';
 import type { FileHandle } from '../../world/files.ts';
 import { randomHex } from '../../world/random.ts';
 import type { World } from '../../world/world.ts';
-import type { ContentStore } from './content-store.ts';
-import { stagingPath } from './publish.ts';
+import { type PublishPlace, stagingPath } from './publish.ts';
 
 /** Where a content lies: in a plain file of its own, or at `offset` of the segment `pack`. */
 export interface IndexRow {
   readonly bytes: number;
   readonly pack?: string;
   readonly offset?: number;
+}
+
+/** The library as an ingest needs it. */
+export interface Shelves {
+  readonly publishPlace: PublishPlace;
+  has(id: ContentId): boolean;
+  /** Final place of a large content, and of a sealed segment. */
+  pathOf(id: ContentId): string;
+  packPath(pack: string): string;
+  /** Makes contents visible whose files are durable. */
+  index(rows: ReadonlyMap<ContentId, IndexRow>): Promise<void>;
 }
 
 export interface AddOptions {
@@ -42,8 +52,7 @@ interface OpenPack {
 
 export class Ingest implements AsyncDisposable {
   readonly #world: World;
-  readonly #store: ContentStore;
-  readonly #index: (rows: ReadonlyMap<ContentId, IndexRow>) => Promise<void>;
+  readonly #shelves: Shelves;
   readonly #rows = new Map<ContentId, IndexRow>();
   /** Staged file and its final place. */
   readonly #moves: { readonly from: string; readonly to: string }[] = [];
@@ -52,10 +61,9 @@ export class Ingest implements AsyncDisposable {
   #pack: OpenPack | undefined;
   #stagedBytes = 0;
 
-  constructor(world: World, store: ContentStore, index: (rows: ReadonlyMap<ContentId, IndexRow>) => Promise<void>) {
+  constructor(world: World, shelves: Shelves) {
     this.#world = world;
-    this.#store = store;
-    this.#index = index;
+    this.#shelves = shelves;
   }
 
   /** Bytes staged since the last commit: what a kill now would cost. */
@@ -65,7 +73,7 @@ export class Ingest implements AsyncDisposable {
 
   /** Whether the content is in the library or waits here for the commit. */
   has(id: ContentId): boolean {
-    return this.#rows.has(id) || this.#store.has(id);
+    return this.#rows.has(id) || this.#shelves.has(id);
   }
 
   /** Consumes `source` to its end, checks it, stages it unless it is already known. */
@@ -117,7 +125,7 @@ export class Ingest implements AsyncDisposable {
     if (this.#pack !== undefined && this.#pack.bytes + bytes > limits.packBytesMax) await this.#sealPack();
     if (this.#pack !== undefined) return this.#pack;
     const name = randomHex(this.#world.random, 16);
-    const path = stagingPath(this.#store.publishPlace, 'pack');
+    const path = stagingPath(this.#shelves.publishPlace, 'pack');
     const handle = await this.#world.files.open(path, 'create');
     const preamble = encodePackPreamble();
     await handle.write(0, preamble);
@@ -131,11 +139,11 @@ export class Ingest implements AsyncDisposable {
     this.#pack = undefined;
     await pack.handle.sync();
     await pack.handle.close();
-    this.#moves.push({ from: pack.path, to: this.#store.packPath(pack.name) });
+    this.#moves.push({ from: pack.path, to: this.#shelves.packPath(pack.name) });
   }
 
   async #addLarge(source: AsyncIterable<Uint8Array>, options: AddOptions): Promise<ContentId> {
-    const path = stagingPath(this.#store.publishPlace, 'content');
+    const path = stagingPath(this.#shelves.publishPlace, 'content');
     await using handle = await this.#world.files.open(path, 'create');
     const hash = createHash('sha256');
     let bytes = 0;
@@ -153,7 +161,7 @@ export class Ingest implements AsyncDisposable {
       return id;
     }
     this.#rows.set(id, { bytes });
-    this.#moves.push({ from: path, to: this.#store.pathOf(id) });
+    this.#moves.push({ from: path, to: this.#shelves.pathOf(id) });
     this.#stagedBytes += bytes;
     return id;
   }
@@ -171,9 +179,9 @@ export class Ingest implements AsyncDisposable {
     for (const directory of directories) await files.makeDirectory(directory);
     for (const move of this.#moves) await files.rename(move.from, move.to);
     // Both ends of a rename: until then a power cut may undo it.
-    if (directories.size > 0) directories.add(this.#store.publishPlace.staging);
+    if (directories.size > 0) directories.add(this.#shelves.publishPlace.staging);
     await Promise.all([...directories].map((directory) => limit(() => files.syncDirectory(directory))));
-    if (this.#rows.size > 0) await this.#index(this.#rows);
+    if (this.#rows.size > 0) await this.#shelves.index(this.#rows);
     this.#moves.length = 0;
     this.#rows.clear();
     this.#stagedBytes = 0;
