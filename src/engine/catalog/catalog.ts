@@ -88,7 +88,9 @@ export class Catalog {
     );
     await catalog.#load('destinations', destinationSchema, (record) => catalog.#destinations.set(record.name, record));
     for (const name of await world.files.list(join(directory, 'manifests'))) {
-      if (isPackageId(name)) await catalog.#loadVersions(name);
+      if (!isPackageId(name)) continue;
+      await world.files.syncDirectory(join(directory, 'manifests', name));
+      await catalog.#loadVersions(name);
     }
     await catalog.#restoreRecords();
     return catalog;

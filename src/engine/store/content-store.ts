@@ -55,7 +55,7 @@ export class ContentStore {
   /** Opens the library below `root`; clears the staging directory; makes the index anew when it is not complete. */
   static async open(world: World, database: Database, root: string): Promise<ContentStore> {
     const places = { content: join(root, 'content'), packs: join(root, 'packs'), staging: join(root, 'staging') };
-    await world.files.removeTree(places.staging);
+    await settleStaging(world, places.staging);
     for (const place of Object.values(places)) await world.files.makeDirectory(place);
     const store = new ContentStore(world, database, places);
     if (database.get(markTable, markKey) !== true) await store.#rebuildIndex();
@@ -151,7 +151,9 @@ export class ContentStore {
   async #rebuildIndex(): Promise<void> {
     const rows = new Map<ContentId, IndexRow>();
     const { files } = this.#world;
+    await files.syncDirectory(this.#places.packs);
     for (const shard of await files.list(this.#places.content)) {
+      await files.syncDirectory(join(this.#places.content, shard));
       for (const name of await files.list(join(this.#places.content, shard))) {
         const facts = await files.facts(join(this.#places.content, shard, name));
         if (isContentId(name) && facts?.kind === 'file' && facts.bytes > 0) rows.set(name, { bytes: facts.bytes });
@@ -181,6 +183,16 @@ export class ContentStore {
       offset += item.bytes;
     }
   }
+}
+
+/**
+ * Clears what a dead process left. Before that, renames out of the directory are made durable: after a kill they are
+ * visible, and a power cut later would still undo what by then others rely on (found by the simulation, seed 67).
+ */
+async function settleStaging({ files }: World, staging: string): Promise<void> {
+  if ((await files.facts(staging)) === undefined) return;
+  await files.syncDirectory(staging);
+  await files.removeTree(staging);
 }
 
 function readItemHead(head: Uint8Array): ReturnType<typeof decodePackItemHead> | undefined {
