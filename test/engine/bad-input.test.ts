@@ -194,8 +194,16 @@ for (const host of ['p01', 'c01', 'b01']) {
 test('a second process on the same directory is refused, the first goes on', async () => {
   const { hierarchy, drive } = await bench('twice');
   await drive(hierarchy.status('p01'));
-  await assert.rejects(drive(hierarchy.openSecond('p01')), { code: 'already-running' });
+  await assert.rejects(drive(hierarchy.openSecond('p01', '/node')), { code: 'already-running' });
   await drive(hierarchy.status('p01'));
+});
+
+test('a port in use is told, and nothing of the node runs', async () => {
+  const { hierarchy, drive } = await bench('port');
+  await drive(hierarchy.status('p01'));
+  await assert.rejects(drive(hierarchy.openSecond('p01', '/other')), { code: 'port-in-use' });
+  // The directory was given back: only the port was the trouble.
+  await assert.rejects(drive(hierarchy.openSecond('p01', '/other')), { code: 'port-in-use' });
 });
 
 for (const host of ['p01', 'c01', 'b01']) {

@@ -138,13 +138,9 @@ export class Hierarchy {
     return world;
   }
 
-  /** Opens the node once more in the same process, as a second process would. */
-  async openSecond(host: string): Promise<unknown> {
-    return await openNode(this.worldOf(host), {
-      config: this.#configOf(host),
-      directory: '/node',
-      softwareVersion: 'test',
-    });
+  /** Opens a node once more in the same process, as a second process would: on the same port, in some directory. */
+  async openSecond(host: string, directory: string): Promise<unknown> {
+    return await openNode(this.worldOf(host), { config: this.#configOf(host), directory, softwareVersion: 'test' });
   }
 
   /** Lets `work` be done by someone outside, trying until it succeeds: nodes may be down at any moment. */
