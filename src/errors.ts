@@ -36,6 +36,7 @@ const ERROR_CODES = {
   'content-damaged': { retry: 'elsewhere', exitStatus: 4 },
   'package-unknown': { retry: 'never', exitStatus: 1 },
   'destination-unknown': { retry: 'never', exitStatus: 1 },
+  'version-conflict': { retry: 'never', exitStatus: 1 },
   'name-taken': { retry: 'never', exitStatus: 5 },
   // Bytes from outside.
   'format-invalid': { retry: 'elsewhere', exitStatus: 4 },

@@ -85,16 +85,6 @@ async function createPackage(
 ): Promise<OutgoingResponse> {
   const { name, source } = parseCommand(createPackageMessage, await readJson(request));
   if (!isSiteCode(identity.name)) throw new RangeError(`${identity.name} is not a site code`);
-  const twin = catalog.packages().find((record) => record.name === name);
-  if (twin !== undefined) {
-    throw new ReplicationError(
-      'name-taken',
-      `Cannot create package ${JSON.stringify(name)}: ${twin.id} has that name`,
-      {
-        hint: `siteferry package update ${twin.id}`,
-      },
-    );
-  }
   try {
     await world.files.realPath(source);
   } catch (cause) {
@@ -104,8 +94,7 @@ async function createPackage(
       { cause },
     );
   }
-  const id = catalog.nextPackageId(identity.name);
-  await catalog.putPackage({ id, name, source, assigned: [] });
+  const { id } = await catalog.createPackage(identity.name, name, source);
   await queue.put('snapshot', id, null);
   return jsonResponse(201, { id });
 }
@@ -130,12 +119,19 @@ async function updatePackage({ catalog, queue }: Engine, routed: RoutedRequest):
   return jsonResponse(202, {});
 }
 
-async function distributePackage({ catalog, queue }: Engine, routed: RoutedRequest): Promise<OutgoingResponse> {
-  const record = catalog.package(packageIdIn(routed));
-  const { name } = catalog.destination(parseCommand(distributeMessage, await readJson(routed.request)).to);
-  if (!record.assigned.includes(name))
-    await catalog.putPackage({ ...record, assigned: [...record.assigned, name].sort() });
-  await queue.put('distribute', record.id, null);
+/** Also the operator's way to say "look again": what the destination confirmed is asked anew. */
+async function distributePackage(engine: Engine, routed: RoutedRequest): Promise<OutgoingResponse> {
+  const { catalog, holdings, queue } = engine;
+  const { to } = parseCommand(distributeMessage, await readJson(routed.request));
+  const { id } = catalog.package(packageIdIn(routed));
+  const { name } = catalog.destination(to);
+  await catalog.changePackage(id, (record) => ({
+    ...record,
+    assigned: [...new Set([...record.assigned, name])].sort(),
+  }));
+  await holdings.forget(name, id);
+  await queue.put('distribute', id, null);
+  await retryNow(engine, name);
   return jsonResponse(200, {});
 }
 
@@ -147,24 +143,30 @@ async function setDestination(engine: Engine, routed: RoutedRequest): Promise<Ou
   const told = parseCommand(setDestinationMessage, await readJson(routed.request));
   if (told.kind === 'site' && !isSiteCode(name))
     throw new ReplicationError('usage', `${name} is not a site code of three characters`);
-  await catalog.putDestination({ name, ...told, isOpen: catalog.findDestination(name)?.isOpen ?? true });
+  await catalog.changeDestination(name, (old) => ({ name, ...told, isOpen: old?.isOpen ?? true }));
+  // Another machine may stand behind the name now.
+  for (const { id } of catalog.packages()) await engine.holdings.forget(name, id);
   for (const { id } of catalog.packages()) await queue.put('distribute', id, null);
   await retryNow(engine, name);
   return jsonResponse(200, {});
 }
 
 async function setOpen(engine: Engine, routed: RoutedRequest): Promise<OutgoingResponse> {
-  const destination = engine.catalog.destination(nodeNameIn(routed));
   const { isOpen } = parseCommand(setOpenMessage, await readJson(routed.request));
-  await engine.catalog.putDestination({ ...destination, isOpen });
+  const destination = engine.catalog.destination(nodeNameIn(routed));
+  await engine.catalog.changeDestination(destination.name, (now) => ({ ...(now ?? destination), isOpen }));
   if (isOpen) await retryNow(engine, destination.name);
   return jsonResponse(200, {});
 }
 
-async function removeDestination({ catalog, queue }: Engine, routed: RoutedRequest): Promise<OutgoingResponse> {
+async function removeDestination(
+  { catalog, holdings, queue }: Engine,
+  routed: RoutedRequest,
+): Promise<OutgoingResponse> {
   const { name } = catalog.destination(nodeNameIn(routed));
   await catalog.removeDestination(name);
   for (const { id } of catalog.packages()) {
+    await holdings.forget(name, id);
     for (const office of ['replicate', 'schedule', 'send'] as const) await queue.remove(office, `${id}/${name}`);
   }
   return jsonResponse(200, {});

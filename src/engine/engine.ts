@@ -4,10 +4,13 @@
  */
 import { join } from 'node:path';
 import { ReplicationError } from '../errors.ts';
+import type { ContentId } from '../model/content.ts';
+import type { PackageId } from '../model/package.ts';
 import type { NodeKind } from '../model/site.ts';
 import type { Database } from '../world/database.ts';
 import type { World } from '../world/world.ts';
 import { Catalog } from './catalog/catalog.ts';
+import { Completeness } from './catalog/completeness.ts';
 import { Holdings } from './holdings/holdings.ts';
 import { Journal } from './journal/journal.ts';
 import { Queue } from './queue/queue.ts';
@@ -26,6 +29,7 @@ export interface Engine extends AsyncDisposable {
   readonly store: ContentStore;
   readonly catalog: Catalog;
   readonly holdings: Holdings;
+  readonly completeness: Completeness;
   readonly queue: Queue;
   readonly journal: Journal;
   readonly inbox: Inbox;
@@ -46,8 +50,11 @@ export async function openEngine(world: World, directory: string, identity: Node
   const store = await ContentStore.open(world, database, directory);
   const place = store.publishPlace;
   const catalog = await Catalog.open(world, place, join(directory, 'catalog'));
-  const inbox = new Inbox(world, database, join(directory, 'inbox'));
+  const inbox = new Inbox(world, database, join(directory, 'inbox'), ({ packageId, version }) =>
+    catalog.versions(packageId as PackageId).includes(version),
+  );
   const outbox = new Outbox(world, place, join(directory, 'outbox'));
+  store.onLoss = (ids) => onLoss(engine, ids);
   const engine = {
     world,
     identity,
@@ -57,6 +64,7 @@ export async function openEngine(world: World, directory: string, identity: Node
     inbox,
     outbox,
     holdings: new Holdings(database),
+    completeness: new Completeness(catalog, store),
     queue: new Queue(world, database),
   };
   if (damagedPath !== undefined)
@@ -75,6 +83,25 @@ async function openTrusted(world: World, path: string): Promise<{ database: Data
     await world.files.rename(path, damagedPath);
     await world.files.syncDirectory(join(path, '..'));
     return { database: await world.openDatabase(path), damagedPath };
+  }
+}
+
+/**
+ * Contents are missing or damaged. Nothing may go on as if it were here: not the memory of what was installed, and at the
+ * creating site the source is read once more, since it may hold what the library lost.
+ */
+async function onLoss(
+  { catalog, inbox, journal, queue }: Omit<Engine, typeof Symbol.asyncDispose>,
+  ids: readonly ContentId[],
+): Promise<void> {
+  await inbox.forgetInstalled();
+  await journal.tell(
+    30010,
+    'engine',
+    `${ids.length} contents were found missing or damaged, ${ids[0]} among them; versions that need them are no longer claimed`,
+  );
+  for (const record of catalog.packages()) {
+    if (record.source !== undefined) await queue.put('snapshot', record.id, null, { keepWaiting: true });
   }
 }
 

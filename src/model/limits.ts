@@ -56,6 +56,10 @@ export const limits = {
   // Transfer.
   /** One acknowledged, durable piece of an upload; also the most that is sent twice after a kill. */
   uploadPieceBytesMax: MIB,
+  /** A transfer begins with pieces of this size, and returns to it on thin links. */
+  uploadPieceBytesMin: 64 * KIB,
+  /** Pieces grow while they take less than a quarter of this, and shrink when they take more. */
+  uploadPieceMsGoal: 8_000,
   /** One ranged request of a download. */
   downloadRangeBytesMax: 4 * MIB,
   /** A checkpoint of a download is made durable each time this much arrived. */
@@ -88,9 +92,13 @@ export const limits = {
   despoolCountMax: 3,
   retryDelayMsMin: 250,
   retryDelayMsMax: 60_000,
+  /** How often a site asks its destinations what they really hold. */
+  inventoryIntervalMs: 6 * 3_600_000,
   /** How often a sender asks whether its payload was installed. */
   confirmPollMsMin: 50,
-  confirmPollMsMax: 5_000,
+  confirmPollMsMax: 2_000,
+  /** How long it asks before it gives its place to another send. */
+  confirmWaitMsMax: 15_000,
   queuedJobCountMax: 1_000_000,
 
   // Storage of records.
@@ -110,6 +118,9 @@ function assertRelation(holds: boolean, relation: string): void {
 assertRelation(limits.payloadRecordBytesMax > limits.payloadBlockBytesMax, 'a record must hold an unshrunk block');
 assertRelation(limits.batchedContentBytesMax <= limits.payloadBlockBytesMax, 'a batched content must fit one block');
 assertRelation(limits.packedContentBytesMax <= limits.blockBytes, 'a packed content is handled in one block');
+assertRelation(limits.payloadBlockBytesMax % limits.blockBytes === 0, 'a payload block is made of whole blocks');
 assertRelation(limits.uploadPieceBytesMax <= limits.requestBodyBytesMax, 'a piece must fit a request');
+assertRelation(limits.uploadPieceBytesMin <= limits.uploadPieceBytesMax, 'piece sizes are ordered');
+assertRelation(2 * limits.uploadPieceMsGoal < limits.silenceMsMax, 'a piece must not look like silence');
 assertRelation(limits.packBytesMax > limits.packedContentBytesMax, 'a pack must hold a packed content');
 assertRelation(limits.retryDelayMsMin <= limits.retryDelayMsMax, 'retry delays are ordered');

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { startConsumer } from '../engine/queue/consumer.ts';
+import { startPeriodically } from '../engine/queue/periodically.ts';
 import type { Job } from '../engine/queue/queue.ts';
 import { download, lookUp, type Representation } from '../engine/transfer/download.ts';
 import { askHeldPackages } from '../engine/transfer/inventory.ts';
@@ -54,22 +55,9 @@ export function startBranchDistributionPoint(engine: Engine, upstream: Upstream)
 }
 
 function startPolling({ world, queue }: Engine, upstream: Upstream): { stop(): Promise<void> } {
-  const stopping = new AbortController();
-  const loop = async (): Promise<void> => {
-    for (;;) {
-      await queue.put('pull', pollKey, null, { keepWaiting: true });
-      await world.clock.sleep(upstream.pollSeconds * 1000, stopping.signal);
-    }
-  };
-  const ended = loop().catch((error: unknown) => {
-    if (!stopping.signal.aborted) world.log('error', 'polling ended', { cause: String(error) });
-  });
-  return {
-    async stop() {
-      stopping.abort(new Error(`${component} stops`));
-      await ended;
-    },
-  };
+  return startPeriodically(world, upstream.pollSeconds * 1000, () =>
+    queue.put('pull', pollKey, null, { keepWaiting: true }),
+  );
 }
 
 /** `POST /v1/sync`: look now. */
@@ -83,11 +71,11 @@ export function branchRoutes({ queue }: Engine): Route[] {
 }
 
 async function poll(engine: Engine, upstream: PeerAddress, signal: AbortSignal): Promise<void> {
-  const { catalog, queue, world } = engine;
+  const { completeness, queue, world } = engine;
   await using link = new PeerLink(world, upstream);
   for (const [packageId, version] of await askHeldPackages(link, signal)) {
     const known = queue.find('pull', packageId);
-    if (version <= catalog.newestVersion(packageId)) continue;
+    if (version <= (await completeness.newestWhole(packageId))) continue;
     if (known !== undefined && pullBody.parse(known.body).version >= version) continue;
     const body: PullBody = { version, caution: 0, startedMs: world.clock.wallMs(), wireBytes: 0 };
     await queue.put('pull', packageId, body);
@@ -95,10 +83,10 @@ async function poll(engine: Engine, upstream: PeerAddress, signal: AbortSignal):
 }
 
 async function pull(engine: Engine, upstream: PeerAddress, job: Job, signal: AbortSignal): Promise<void> {
-  const { world, catalog, inbox, queue } = engine;
+  const { world, completeness, inbox, queue } = engine;
   const packageId = job.key as PackageId;
   const body = pullBody.parse(job.body);
-  const newest = catalog.newestVersion(packageId);
+  const newest = await completeness.newestWhole(packageId);
   if (newest >= body.version) return;
   const basisVersion = body.caution === 0 ? newest : 0;
   await using link = new PeerLink(world, upstream);

@@ -30,7 +30,7 @@ export function startDistributionManager(engine: Engine, options: { packageCount
 
 /** The job's key is the package id. */
 async function snapshot(engine: Engine, job: Job, signal: AbortSignal): Promise<void> {
-  const { world, store, catalog, journal, queue } = engine;
+  const { world, store, catalog, holdings, journal, queue } = engine;
   const packageId = job.key as PackageId;
   const { name: packageName, source } = catalog.package(packageId);
   if (source === undefined)
@@ -38,8 +38,13 @@ async function snapshot(engine: Engine, job: Job, signal: AbortSignal): Promise<
   await journal.tell(2300, component, `Processing package ${packageId} from ${source}`);
   const newest = catalog.newestVersion(packageId);
   const previous = newest === 0 ? undefined : await catalog.manifest(packageId, newest);
-  const taken = await takeSnapshot(world, store, { packageId, packageName, source, previous }, signal);
+  // A site restored from an old backup must not give a number twice.
+  const confirmed = catalog.destinations().map(({ name }) => holdings.confirmedVersion(name, packageId) ?? 0);
+  const versionFloor = Math.max(catalog.package(packageId).lastVersion, ...confirmed);
+  const taken = await takeSnapshot(world, store, { packageId, packageName, source, previous, versionFloor }, signal);
   if (!taken.changed) {
+    // The source may have given back what the library had lost.
+    await queue.put('distribute', packageId, null);
     await journal.tell(30002, component, `The source of package ${packageId} did not change since version ${newest}`);
     return;
   }

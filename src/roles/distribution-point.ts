@@ -26,7 +26,7 @@ export function distributionPointRoutes(engine: Engine): Route[] {
       method: 'GET',
       pattern: '/v1/packages',
       access: 'peer',
-      handle: async () => jsonResponse(200, heldPackages(engine)),
+      handle: async () => jsonResponse(200, await heldPackages(engine)),
     },
     {
       method: 'POST',
@@ -40,11 +40,13 @@ export function distributionPointRoutes(engine: Engine): Route[] {
   ];
 }
 
-function heldPackages({ catalog }: Engine): HeldPackagesMessage {
-  const packages = catalog.packages().flatMap(({ id, name }) => {
-    const version = catalog.newestVersion(id);
-    return version === 0 ? [] : [{ id, name, version }];
-  });
+/** Only versions that are whole are claimed: what feeds this node then sends what is missing. */
+async function heldPackages({ catalog, completeness }: Engine): Promise<HeldPackagesMessage> {
+  const packages: HeldPackagesMessage['packages'] = [];
+  for (const { id, name } of catalog.packages()) {
+    const version = await completeness.newestWhole(id);
+    if (version !== 0) packages.push({ id, name, version });
+  }
   return { packages };
 }
 

@@ -8,12 +8,14 @@ import { makePayload } from '../engine/delta/make-payload.ts';
 import { planContents } from '../engine/delta/plan.ts';
 import type { Engine } from '../engine/engine.ts';
 import { startConsumer } from '../engine/queue/consumer.ts';
+import { startPeriodically } from '../engine/queue/periodically.ts';
 import type { Job } from '../engine/queue/queue.ts';
 import { type PayloadFile, variantOf } from '../engine/spool/outbox.ts';
-import { askHeldContents, askHeldVersion } from '../engine/transfer/inventory.ts';
+import { askHeldContents, askHeldPackages, askHeldVersion } from '../engine/transfer/inventory.ts';
 import { PeerLink } from '../engine/transfer/peer-link.ts';
 import { ReplicationError } from '../errors.ts';
 import type { ContentId } from '../model/content.ts';
+import { limits } from '../model/limits.ts';
 import type { PackageId, Version } from '../model/package.ts';
 import type { NodeName } from '../model/site.ts';
 import { contentsOf } from '../wire/manifest.ts';
@@ -36,6 +38,13 @@ const prepareBody = z.object({ packageId: z.string(), basisVersion: z.int(), ver
 export function startReplicationManager(engine: Engine, options: { packageCountMax: number }): Role {
   const parallelCount = options.packageCountMax;
   return roleOf(component, [
+    startInventories(engine),
+    startConsumer(engine, {
+      queue: 'inventory',
+      component,
+      parallelCount,
+      handle: (job, signal) => takeInventory(engine, job, signal),
+    }),
     startConsumer(engine, {
       queue: 'replicate',
       component,
@@ -46,16 +55,55 @@ export function startReplicationManager(engine: Engine, options: { packageCountM
   ]);
 }
 
+/** Asks every destination what it holds, at the start and from time to time: disks are lost, and backups restored. */
+function startInventories({ world, queue, catalog }: Engine): { stop(): Promise<void> } {
+  return startPeriodically(world, limits.inventoryIntervalMs, async () => {
+    for (const { name } of catalog.destinations()) await queue.put('inventory', name, null, { keepWaiting: true });
+  });
+}
+
+/** The job's key is the destination. What it tells replaces what it once confirmed. */
+async function takeInventory(engine: Engine, job: Job, signal: AbortSignal): Promise<void> {
+  const { world, catalog, holdings, journal, queue } = engine;
+  const destination = catalog.findDestination(job.key as NodeName);
+  if (destination === undefined) return;
+  refuseClosed(destination);
+  await using link = new PeerLink(world, destination);
+  const held = await askHeldPackages(link, signal);
+  for (const { id } of catalog.packages()) {
+    if (!catalog.destinationsOf(id).some(({ name }) => name === destination.name)) continue;
+    const [told, confirmed] = [held.get(id) ?? 0, holdings.confirmedVersion(destination.name, id)];
+    if (confirmed !== undefined && told < confirmed) {
+      await journal.tell(
+        30004,
+        component,
+        `${destination.name} holds version ${told} of package ${id}, no longer ${confirmed}; it is planned anew`,
+      );
+    }
+    if (told > catalog.newestVersion(id)) {
+      await journal.tell(
+        30009,
+        component,
+        `${destination.name} holds version ${told} of package ${id}, newer than this site's ${catalog.newestVersion(id)}`,
+      );
+    }
+    await holdings.confirm(destination.name, id, told);
+    if (told < catalog.newestVersion(id))
+      await queue.put('replicate', `${id}/${destination.name}`, { caution: 0 }, { keepWaiting: true });
+  }
+}
+
 /** The job's key is `<package>/<destination>`. */
 async function replicate(engine: Engine, job: Job, signal: AbortSignal): Promise<void> {
   const { world, catalog, holdings, journal, queue } = engine;
   const [packageId, name] = job.key.split('/') as [PackageId, NodeName];
   const { caution, spent } = replicateBody.parse(job.body);
   const destination = catalog.findDestination(name);
-  const newest = catalog.newestVersion(packageId);
+  const newest = await engine.completeness.newestWhole(packageId);
   if (destination === undefined || newest === 0) return;
   const underWay = requestUnderWay(engine, job.key);
-  if (underWay !== undefined && underWay.version === newest && underWay.caution >= caution) return;
+  if (underWay !== undefined && underWay.caution >= caution && (underWay.version === newest || underWay.hasBegun))
+    return;
   await using link = new PeerLink(world, destination);
   const known = caution === 0 ? holdings.confirmedVersion(name, packageId) : undefined;
   const confirmed = known ?? (await confirmedByAsking(engine, link, destination, packageId, signal));
@@ -77,6 +125,7 @@ async function replicate(engine: Engine, job: Job, signal: AbortSignal): Promise
     sha256: file.sha256,
     basisVersion,
     version: newest,
+    confirmedVersion: confirmed,
     caution,
     startedMs: (underWay ?? spent)?.startedMs ?? world.clock.wallMs(),
     wireBytes: link.wireBytes + ((underWay ?? spent)?.wireBytes ?? 0),
@@ -86,10 +135,19 @@ async function replicate(engine: Engine, job: Job, signal: AbortSignal): Promise
 /** What a send request remembers; the sender has the rest. */
 const requestBody = spentSchema.extend({ version: z.int(), caution: z.int() });
 
-/** The send request that this key has already: what it has cost so far is not forgotten when another replaces it. */
-function requestUnderWay({ queue }: Engine, key: string): z.infer<typeof requestBody> | undefined {
-  const job = queue.find('schedule', key) ?? queue.find('send', key);
-  return job === undefined ? undefined : requestBody.parse(job.body);
+/**
+ * The send request that this key has already. One that has begun is not replaced, or what it transferred would be lost:
+ * the sender asks for a new plan when it is done. What one has cost that is replaced goes over to the next.
+ */
+function requestUnderWay(
+  { queue }: Engine,
+  key: string,
+): (z.infer<typeof requestBody> & { hasBegun: boolean }) | undefined {
+  const sending = queue.find('send', key);
+  const job = sending ?? queue.find('schedule', key);
+  if (job === undefined || job.isParked) return undefined;
+  const body = requestBody.parse(job.body);
+  return { ...body, hasBegun: sending !== undefined && body.wireBytes > limits.uploadPieceBytesMin };
 }
 
 async function confirmedByAsking(

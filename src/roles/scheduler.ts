@@ -1,7 +1,7 @@
 /** Scheduler: lets a send request go to its sender when the address of its destination is open. */
 import type { Engine } from '../engine/engine.ts';
 import { startConsumer } from '../engine/queue/consumer.ts';
-import type { Job } from '../engine/queue/queue.ts';
+import type { HandOn, Job } from '../engine/queue/queue.ts';
 import { ReplicationError } from '../errors.ts';
 import type { NodeName } from '../model/site.ts';
 import { type Role, roleOf } from './role.ts';
@@ -15,14 +15,14 @@ export function startScheduler(engine: Engine): Role {
 }
 
 /** The job's key is `<package>/<destination>`, as of the send request it becomes. */
-async function schedule({ catalog, queue }: Engine, job: Job): Promise<void> {
+async function schedule({ catalog }: Engine, job: Job): Promise<HandOn | undefined> {
   const name = job.key.split('/')[1] as NodeName;
   const destination = catalog.findDestination(name);
-  if (destination === undefined) return;
+  if (destination === undefined) return undefined;
   if (!destination.isOpen) {
     throw new ReplicationError('address-closed', `Cannot send to ${name}: its address is closed`, {
       hint: `siteferry address open ${name}`,
     });
   }
-  await queue.handOn(job, 'send', job.body);
+  return { queue: 'send', body: job.body };
 }

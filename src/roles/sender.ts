@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { startConsumer } from '../engine/queue/consumer.ts';
-import type { Job } from '../engine/queue/queue.ts';
+import type { HandOn, Job } from '../engine/queue/queue.ts';
 import type { PayloadFile } from '../engine/spool/outbox.ts';
 import { PeerLink } from '../engine/transfer/peer-link.ts';
 import { uploadPayload } from '../engine/transfer/upload.ts';
@@ -15,15 +15,21 @@ import type { PackageId } from '../model/package.ts';
 import type { NodeName } from '../model/site.ts';
 import type { UploadMessage } from '../wire/api.ts';
 import { logicalBytes } from '../wire/manifest.ts';
+import type { Mechanisms } from '../wire/payload.ts';
 import { type Role, roleOf } from './role.ts';
 
 const component = 'sender';
+
+/** At this caution everything is sent whole: see the replication manager. */
+const cautionMax = 2;
 
 /** What a send request remembers. `wireBytes` and `startedMs` cover all attempts, also those of processes now dead. */
 const sendBody = z.object({
   sha256: z.string(),
   basisVersion: z.int().nonnegative(),
   version: z.int().positive(),
+  /** What the destination had confirmed when this was planned. */
+  confirmedVersion: z.int().nonnegative(),
   caution: z.int().nonnegative(),
   startedMs: z.number(),
   wireBytes: z.int().nonnegative(),
@@ -43,19 +49,19 @@ export function startSender(engine: Engine, options: { payloadCountMax: number }
   ]);
 }
 
-async function send(engine: Engine, job: Job, signal: AbortSignal): Promise<void> {
+async function send(engine: Engine, job: Job, signal: AbortSignal): Promise<HandOn | undefined> {
   const { world, catalog, holdings, outbox, queue } = engine;
   const [packageId, name] = job.key.split('/') as [PackageId, NodeName];
   const body = sendBody.parse(job.body);
   const destination = catalog.findDestination(name);
-  if (destination === undefined) return;
-  const confirmed = holdings.confirmedVersion(name, packageId) ?? body.basisVersion;
-  if (confirmed >= body.version) return;
+  if (destination === undefined) return undefined;
+  const confirmed = holdings.confirmedVersion(name, packageId) ?? body.confirmedVersion;
+  if (confirmed >= body.version) return goOn(engine, body, packageId);
   const file = (await outbox.list(packageId)).find((candidate) => candidate.sha256 === body.sha256);
-  if (file === undefined || (confirmed !== body.basisVersion && body.caution < 2)) {
-    // The plan was made for a destination that has moved on since, or its payload is gone.
-    return await queue.handOn(job, 'replicate', { caution: body.caution });
-  }
+  // The plan was made for a destination that has moved on since, or its payload is gone.
+  if (file === undefined || confirmed !== body.confirmedVersion) return planAgain(body);
+  refuseClosed(engine, name);
+  const { mechanisms } = await outbox.headOf(file);
   await using link = new PeerLink(world, destination);
   const soFar = (): SendBody => ({ ...body, wireBytes: body.wireBytes + link.wireBytes });
   let verdict: UploadMessage;
@@ -65,7 +71,7 @@ async function send(engine: Engine, job: Job, signal: AbortSignal): Promise<void
       path: file.path,
       bytes: file.bytes,
       signal,
-      onPiece: async () => {
+      onProgress: async () => {
         await queue.keepProgress(job, soFar());
         refuseClosed(engine, name);
       },
@@ -75,8 +81,18 @@ async function send(engine: Engine, job: Job, signal: AbortSignal): Promise<void
     await queue.keepProgress(job, soFar());
     throw error;
   }
-  if (verdict.state === 'installed') await recordInstalled(engine, file, name, soFar());
-  else await planAnew(engine, job, file, soFar(), verdict);
+  if (verdict.state !== 'installed') return await planAnew(engine, job, file, soFar(), verdict);
+  await recordInstalled(engine, file, mechanisms, name, soFar());
+  return goOn(engine, body, packageId);
+}
+
+/** A version that was published during the sending waited for it. */
+function goOn({ catalog }: Engine, body: SendBody, packageId: PackageId): HandOn | undefined {
+  return catalog.newestVersion(packageId) > body.version ? { queue: 'replicate', body: { caution: 0 } } : undefined;
+}
+
+function planAgain({ caution, startedMs, wireBytes }: SendBody): HandOn {
+  return { queue: 'replicate', body: { caution, spent: { startedMs, wireBytes } } };
 }
 
 /** Closing an address stops a transfer at its next piece; what arrived stays, and opening goes on from there. */
@@ -86,10 +102,15 @@ function refuseClosed({ catalog }: Engine, name: NodeName): void {
 }
 
 /** The hop is recorded before the confirmation: killed between, it is recorded twice rather than never. */
-async function recordInstalled(engine: Engine, file: PayloadFile, name: NodeName, body: SendBody): Promise<void> {
-  const { world, identity, catalog, holdings, journal, outbox } = engine;
+async function recordInstalled(
+  engine: Engine,
+  file: PayloadFile,
+  mechanisms: Mechanisms,
+  name: NodeName,
+  body: SendBody,
+): Promise<void> {
+  const { world, identity, catalog, holdings, journal } = engine;
   const { packageId, basisVersion, version } = file;
-  const { mechanisms } = await outbox.headOf(file);
   const finishedMs = world.clock.wallMs();
   await journal.recordHop({
     packageId,
@@ -114,24 +135,30 @@ async function recordInstalled(engine: Engine, file: PayloadFile, name: NodeName
   );
 }
 
-/** The destination could not use the payload: it holds something else than it confirmed, or the payload is damaged. */
+/**
+ * The destination could not use the payload: it holds something else than it confirmed, or the payload is wrong. It is
+ * made and planned anew, more carefully each time; when even everything whole was refused, a person must look.
+ */
 async function planAnew(
   engine: Engine,
   job: Job,
   file: PayloadFile,
   body: SendBody,
   verdict: UploadMessage,
-): Promise<void> {
-  const { holdings, journal, outbox, queue } = engine;
+): Promise<HandOn> {
+  const { holdings, journal, outbox } = engine;
   const [packageId, name] = job.key.split('/') as [PackageId, NodeName];
-  await outbox.discardDamaged(file);
+  const because = `${name} refused version ${body.version} of package ${packageId} (${verdict.error ?? 'no reason'})`;
+  await outbox.remove(file);
   await holdings.forget(name, packageId);
-  await journal.tell(
-    30004,
-    component,
-    `${name} refused version ${body.version} of package ${packageId} (${verdict.error ?? 'no reason'}); it is planned anew`,
-  );
+  if (body.caution >= cautionMax) {
+    throw new ReplicationError('peer-refused', `${because}, although everything was sent whole`, {
+      retry: 'never',
+      hint: `look at the status of ${name}; then: siteferry package distribute ${packageId} --to ${name}`,
+    });
+  }
+  await journal.tell(30004, component, `${because}; it is planned anew`);
   const delayMs = Math.min(limits.retryDelayMsMax, limits.retryDelayMsMin * 4 ** body.caution);
-  const { startedMs, wireBytes } = body;
-  await queue.handOn(job, 'replicate', { caution: body.caution + 1, spent: { startedMs, wireBytes } }, { delayMs });
+  const next = planAgain({ ...body, caution: body.caution + 1 });
+  return { ...next, options: { delayMs } };
 }

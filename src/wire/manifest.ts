@@ -82,6 +82,16 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
   return encodeFrame(manifestFrame, body);
 }
 
+/** Whether the bytes are a manifest as somebody wrote it: a look at the frame only. */
+export function isIntactManifest(bytes: Uint8Array): boolean {
+  try {
+    decodeFrame(manifestFrame, bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Throws `manifest-invalid` (or `format-invalid` when not even the frame is right). */
 export function decodeManifest(bytes: Uint8Array): Manifest {
   const body = decodeFrame(manifestFrame, bytes);

@@ -268,7 +268,7 @@ test('a payload whose manifest lies is refused with a code, and what is installe
     path: '/evil',
     bytes: bytes.byteLength,
     signal: new AbortController().signal,
-    onPiece: async () => {},
+    onProgress: async () => {},
   };
   const verdict = await drive(uploadPayload(hierarchy.operator, link, order));
   assert.deepEqual([verdict.state, verdict.error], ['failed', 'format-invalid']);

@@ -88,7 +88,8 @@ export class Hierarchy {
   readonly operator: World;
   #crashCount = 0;
   #cutCount = 0;
-  #checkedFileCount = 0;
+  /** Files compared with the source so far. */
+  checkedFileCount = 0;
 
   constructor(seed: string | number, posts: Posts = wholeHierarchy) {
     this.simulation = new Simulation(seed);
@@ -252,7 +253,7 @@ export class Hierarchy {
         sha256(tree.get(entry.path) ?? new Uint8Array()),
         `${entry.path} of version ${version} at ${link.name}`,
       );
-      this.#checkedFileCount += 1;
+      this.checkedFileCount += 1;
     }
   }
 
@@ -356,7 +357,7 @@ export class Hierarchy {
       virtualMs: simulation.nowMs,
       crashCount: this.#crashCount,
       cutCount: this.#cutCount,
-      checkedFileCount: this.#checkedFileCount,
+      checkedFileCount: this.checkedFileCount,
     };
   }
 }

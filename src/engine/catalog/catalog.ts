@@ -6,6 +6,7 @@
  * Commit point of a version: the rename of its manifest file. Everything it names must be in the library before.
  */
 import { join } from 'node:path';
+import pLimit from 'p-limit';
 import { z } from 'zod';
 import { ReplicationError } from '../../errors.ts';
 import { limits } from '../../model/limits.ts';
@@ -19,7 +20,7 @@ import {
 } from '../../model/package.ts';
 import { isNodeName, type NodeName, type SiteCode } from '../../model/site.ts';
 import { decodeFrame, encodeFrame, type FrameKind } from '../../wire/frame.ts';
-import { decodeManifest, type Manifest } from '../../wire/manifest.ts';
+import { decodeManifest, isIntactManifest, type Manifest } from '../../wire/manifest.ts';
 import type { World } from '../../world/world.ts';
 import { type PublishPlace, publishFile, readWholeFile } from '../store/publish.ts';
 
@@ -30,6 +31,8 @@ export interface PackageRecord {
   readonly source?: string;
   /** Destinations assigned by `package distribute`, beside those that receive everything. */
   readonly assigned: readonly NodeName[];
+  /** Highest number a version ever got here: numbers are never given twice, whatever is lost. */
+  readonly lastVersion: Version | 0;
 }
 
 export interface DestinationRecord {
@@ -51,6 +54,7 @@ const packageSchema = z.strictObject({
   name: z.string(),
   source: z.string().optional(),
   assigned: z.array(z.string().refine(isNodeName)),
+  lastVersion: z.int().nonnegative(),
 });
 const destinationSchema = z.strictObject({
   name: z.string().refine(isNodeName),
@@ -72,6 +76,8 @@ export class Catalog {
   /** Ascending. */
   readonly #versions = new Map<PackageId, Version[]>();
   readonly #manifests = new Map<string, Manifest>();
+  /** Records are read, changed and written by one at a time. */
+  readonly #turn = pLimit(1);
 
   private constructor(world: World, place: PublishPlace, directory: string) {
     this.#world = world;
@@ -128,7 +134,7 @@ export class Catalog {
       const newest = versions.at(-1);
       if (this.#packages.has(id) || newest === undefined) continue;
       const { packageName } = await this.manifest(id, newest);
-      await this.putPackage({ id, name: packageName, assigned: [] });
+      await this.#putPackage({ id, name: packageName, assigned: [], lastVersion: newest });
     }
   }
 
@@ -162,13 +168,39 @@ export class Catalog {
     return this.#packages.get(id);
   }
 
-  async putPackage(record: PackageRecord): Promise<void> {
-    await this.#save('packages', record.id, record);
-    this.#packages.set(record.id, record);
+  /**
+   * Creates a package under the next free id of this site. `name-taken` when another one has the name. On return the
+   * record is durable.
+   */
+  async createPackage(site: SiteCode, name: string, source: string): Promise<PackageRecord> {
+    return await this.#turn(async () => {
+      const twin = this.packages().find((record) => record.name === name);
+      if (twin !== undefined) {
+        throw new ReplicationError(
+          'name-taken',
+          `Cannot create package ${JSON.stringify(name)}: ${twin.id} has that name`,
+          {
+            hint: `siteferry package update ${twin.id}`,
+          },
+        );
+      }
+      return await this.#putPackage({ id: this.#nextPackageId(site), name, source, assigned: [], lastVersion: 0 });
+    });
   }
 
-  /** The next free id of this site; ids are never given twice while their record exists. */
-  nextPackageId(site: SiteCode): PackageId {
+  /** Changes a record as it stands when its turn comes: changes asked for at once all count. */
+  async changePackage(id: PackageId, change: (record: PackageRecord) => PackageRecord): Promise<PackageRecord> {
+    return await this.#turn(() => this.#putPackage(change(this.package(id))));
+  }
+
+  async #putPackage(record: PackageRecord): Promise<PackageRecord> {
+    await this.#save('packages', record.id, record);
+    this.#packages.set(record.id, record);
+    return record;
+  }
+
+  /** Ids are never given twice while their record exists. */
+  #nextPackageId(site: SiteCode): PackageId {
     const numbers = this.packages().filter((record) => siteCodeOf(record.id) === site);
     return packageIdOf(site, 1 + numbers.reduce((max, record) => Math.max(max, packageNumberOf(record.id)), 0));
   }
@@ -193,16 +225,26 @@ export class Catalog {
     return this.#destinations.get(name);
   }
 
-  async putDestination(record: DestinationRecord): Promise<void> {
-    await this.#save('destinations', record.name, record);
-    this.#destinations.set(record.name, record);
+  /** `change` gets the record as it stands, `undefined` when there is none. On return the new one is durable. */
+  async changeDestination(
+    name: NodeName,
+    change: (record: DestinationRecord | undefined) => DestinationRecord,
+  ): Promise<DestinationRecord> {
+    return await this.#turn(async () => {
+      const record = change(this.#destinations.get(name));
+      await this.#save('destinations', name, record);
+      this.#destinations.set(name, record);
+      return record;
+    });
   }
 
   async removeDestination(name: NodeName): Promise<void> {
-    const room = join(this.#directory, 'destinations');
-    await this.#world.files.remove(join(room, `${name}.record`));
-    await this.#world.files.syncDirectory(room);
-    this.#destinations.delete(name);
+    await this.#turn(async () => {
+      const room = join(this.#directory, 'destinations');
+      await this.#world.files.remove(join(room, `${name}.record`));
+      await this.#world.files.syncDirectory(room);
+      this.#destinations.delete(name);
+    });
   }
 
   /** Destinations that shall hold this package, in order of name. */
@@ -231,7 +273,11 @@ export class Catalog {
     const bytes = this.versions(id).includes(version)
       ? await readWholeFile(this.#world.files, path, 2 * limits.manifestBytesMax)
       : undefined;
-    if (bytes !== undefined) return bytes;
+    if (bytes !== undefined) {
+      if (isIntactManifest(bytes)) return bytes;
+      await this.#setAside(path, `version ${version} of ${id} is damaged`);
+      await this.#loadVersions(id);
+    }
     throw new ReplicationError(
       'content-missing',
       `Cannot read version ${version} of ${id}: this node does not hold it`,
@@ -243,18 +289,7 @@ export class Catalog {
     const known = this.#manifests.get(key);
     if (known !== undefined) return known;
     const bytes = await this.manifestBytes(id, version);
-    let manifest: Manifest;
-    try {
-      manifest = decodeManifest(bytes);
-    } catch (error) {
-      await this.#setAside(this.#manifestPath(id, version), error);
-      await this.#loadVersions(id);
-      throw new ReplicationError(
-        'content-damaged',
-        `Cannot read version ${version} of ${id}: its manifest is damaged`,
-        { cause: error },
-      );
-    }
+    const manifest = decodeManifest(bytes);
     if (this.#manifests.size >= manifestCacheCountMax)
       this.#manifests.delete(this.#manifests.keys().next().value ?? '');
     this.#manifests.set(key, manifest);
@@ -267,9 +302,28 @@ export class Catalog {
    */
   async publishVersion(manifest: Manifest, bytes: Uint8Array): Promise<void> {
     const { packageId, version, packageName } = manifest;
-    if (!this.#packages.has(packageId)) await this.putPackage({ id: packageId, name: packageName, assigned: [] });
-    await this.#world.files.makeDirectory(join(this.#directory, 'manifests', packageId));
-    await publishFile(this.#place, this.#manifestPath(packageId, version), bytes);
-    await this.#loadVersions(packageId);
+    await this.#turn(async () => {
+      if (this.versions(packageId).includes(version)) return await this.#refuseOtherBytes(manifest, bytes);
+      const record = this.#packages.get(packageId) ?? {
+        id: packageId,
+        name: packageName,
+        assigned: [],
+        lastVersion: 0,
+      };
+      if (record.lastVersion < version) await this.#putPackage({ ...record, lastVersion: version });
+      await this.#world.files.makeDirectory(join(this.#directory, 'manifests', packageId));
+      await publishFile(this.#place, this.#manifestPath(packageId, version), bytes);
+      await this.#loadVersions(packageId);
+    });
+  }
+
+  /** A version is one tree for ever. Should two sites or two lives of one disagree, a person must decide. */
+  async #refuseOtherBytes({ packageId, version }: Manifest, bytes: Uint8Array): Promise<void> {
+    const known = await this.manifestBytes(packageId, version);
+    if (Buffer.from(known).equals(bytes)) return;
+    throw new ReplicationError(
+      'version-conflict',
+      `Cannot install version ${version} of ${packageId}: another version ${version} is installed here`,
+    );
   }
 }

@@ -62,7 +62,7 @@ export async function applyPayload(
   await using ingest = parts.store.ingest();
   await new ContentApplier(parts, cursor, ingest, contentsOf(manifest)).run();
   await ingest.commit();
-  const missing = [...contentsOf(manifest).keys()].filter((content) => !parts.store.has(content));
+  const missing = await parts.store.findLost(contentsOf(manifest));
   if (missing.length > 0) {
     throw new ReplicationError(
       'content-missing',

@@ -18,7 +18,7 @@ import {
   type RecordKind,
 } from '../../wire/payload.ts';
 import type { World } from '../../world/world.ts';
-import { type ContentStore, readContent } from '../store/content-store.ts';
+import { type ContentStore, readVerified } from '../store/content-store.ts';
 import { compressJob } from './compression.ts';
 import { mapAhead } from './map-ahead.ts';
 import { mechanismsOf, type PlannedContent } from './plan.ts';
@@ -113,7 +113,7 @@ async function* batchDrafts(store: ContentStore, small: readonly PlannedContent[
 async function wholeContent(store: ContentStore, content: ContentId, bytes: number): Promise<Uint8Array> {
   const whole = new Uint8Array(bytes);
   let filled = 0;
-  for await (const block of readContent(store, content)) {
+  for await (const block of readVerified(store, content)) {
     whole.set(block, filled);
     filled += block.byteLength;
   }
@@ -122,12 +122,19 @@ async function wholeContent(store: ContentStore, content: ContentId, bytes: numb
 
 async function* wholeDrafts(store: ContentStore, item: PlannedContent): AsyncGenerator<Draft> {
   yield { kind: 'whole', bytes: encodeWholeHead(item), compress: 'as is' };
-  for (let startByte = 0; startByte < item.bytes; startByte += limits.payloadBlockBytesMax) {
-    const endByte = Math.min(item.bytes, startByte + limits.payloadBlockBytesMax);
-    const blocks: Uint8Array[] = [];
-    for await (const block of readContent(store, item.content, { startByte, endByte })) blocks.push(block);
-    yield { kind: 'wholeBlock', bytes: new Uint8Array(Buffer.concat(blocks)), compress: 'plainly' };
+  let blocks: Uint8Array[] = [];
+  const draft = (): Draft => ({
+    kind: 'wholeBlock',
+    bytes: new Uint8Array(Buffer.concat(blocks)),
+    compress: 'plainly',
+  });
+  for await (const block of readVerified(store, item.content)) {
+    blocks.push(block);
+    if (blocks.length < limits.payloadBlockBytesMax / limits.blockBytes) continue;
+    yield draft();
+    blocks = [];
   }
+  if (blocks.length > 0) yield draft();
 }
 
 async function* deltaDrafts(
@@ -136,9 +143,9 @@ async function* deltaDrafts(
   item: PlannedContent & { way: 'delta' },
 ): AsyncGenerator<Draft> {
   const basisBytes = store.bytesOf(item.basis) ?? 0;
-  const signature = await createSignature(readContent(store, item.basis), { basisBytes, salt: world.random.bytes(8) });
+  const signature = await createSignature(readVerified(store, item.basis), { basisBytes, salt: world.random.bytes(8) });
   yield { kind: 'delta', bytes: encodeDeltaHead(item), compress: 'as is' };
-  for await (const part of createDelta(signature, readContent(store, item.content), {})) {
+  for await (const part of createDelta(signature, readVerified(store, item.content))) {
     for (const bytes of blocksOf(part)) yield { kind: 'deltaBlock', bytes, compress: 'as is' };
   }
 }

@@ -2,20 +2,23 @@
  * Takes jobs of one queue and runs them, at most so many at once. The one layer that retries: what a handler throws
  * decides by its verdict whether the job waits and comes again, or is parked for a person.
  */
-import pLimit from 'p-limit';
 import { asReplicationError, type ReplicationError } from '../../errors.ts';
 import { limits } from '../../model/limits.ts';
 import type { World } from '../../world/world.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { Job, Queue, QueueName } from './queue.ts';
+import type { HandOn, Job, Queue, QueueName } from './queue.ts';
 
 export interface ConsumerOptions {
   readonly queue: QueueName;
   /** Name of the office, for status messages. */
   readonly component: string;
   readonly parallelCount: number;
-  /** Idempotent: it may run again after a kill at any instruction. Must give up when `signal` aborts. */
-  readonly handle: (job: Job, signal: AbortSignal) => Promise<void>;
+  /**
+   * Idempotent: it may run again after a kill at any instruction. Must give up when `signal` aborts. What it returns is
+   * put as the job is finished.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: most offices hand nothing on and return nothing
+  readonly handle: (job: Job, signal: AbortSignal) => Promise<HandOn | undefined | void>;
 }
 
 export interface Consumer {
@@ -54,24 +57,32 @@ class ConsumerLoop {
   }
 
   async run(): Promise<void> {
-    const limit = pLimit(this.#options.parallelCount);
     while (!this.#signal.aborted) {
-      while (limit.activeCount + limit.pendingCount < this.#options.parallelCount) {
+      while (this.#running.size < this.#options.parallelCount) {
         const job = this.#queue.take(this.#options.queue);
         if (job === undefined) break;
-        const running = limit(() => this.#runOne(job)).finally(() => this.#running.delete(running));
-        this.#running.add(running);
+        this.#start(job);
       }
-      await this.#waitForWork(limit.activeCount + limit.pendingCount >= this.#options.parallelCount);
+      await this.#waitForWork();
     }
     await Promise.allSettled(this.#running);
   }
 
-  /** Until the queue changes (a finished job changes it), a waiting job comes due, or the consumer stops. */
-  async #waitForWork(isFull: boolean): Promise<void> {
+  /** The slot is free before the wake-up, or the loop would find itself full and sleep for ever. */
+  #start(job: Job): void {
+    const running = this.#runOne(job).finally(() => {
+      this.#running.delete(running);
+      this.#queue.wake();
+    });
+    this.#running.add(running);
+  }
+
+  /** Until the queue changes, a slot becomes free, a waiting job comes due, or the consumer stops. */
+  async #waitForWork(): Promise<void> {
     if (this.#signal.aborted) return;
     const waiting = new AbortController();
     const signal = AbortSignal.any([this.#signal, waiting.signal]);
+    const isFull = this.#running.size >= this.#options.parallelCount;
     const dueMs = isFull ? undefined : this.#queue.nextDueMs(this.#options.queue);
     const wakers = [this.#queue.changed(signal)];
     if (dueMs !== undefined) wakers.push(this.#world.clock.sleep(dueMs, signal));
@@ -82,8 +93,8 @@ class ConsumerLoop {
 
   async #runOne(job: Job): Promise<void> {
     try {
-      await this.#options.handle(job, this.#signal);
-      await this.#queue.finish(job);
+      const next = await this.#options.handle(job, this.#signal);
+      await this.#queue.finish(job, next ?? undefined);
     } catch (cause) {
       if (this.#signal.aborted) return this.#queue.release(job);
       await this.#settleFailure(job, asReplicationError(cause)).catch((error: unknown) => {

@@ -18,7 +18,16 @@ import type { Database, RecordValue } from '../../world/database.ts';
 import type { World } from '../../world/world.ts';
 
 /** The inboxes of the roles, in the order in which a package passes through them. */
-export type QueueName = 'snapshot' | 'distribute' | 'replicate' | 'schedule' | 'send' | 'prepare' | 'pull' | 'despool';
+export type QueueName =
+  | 'snapshot'
+  | 'distribute'
+  | 'inventory'
+  | 'replicate'
+  | 'schedule'
+  | 'send'
+  | 'prepare'
+  | 'pull'
+  | 'despool';
 
 export interface Job<Body extends RecordValue = RecordValue> {
   readonly queue: QueueName;
@@ -34,7 +43,7 @@ export interface Job<Body extends RecordValue = RecordValue> {
   /** Only a person, or putting it again, moves it. */
   readonly isParked: boolean;
   readonly error?: { readonly code: ErrorCode; readonly message: string };
-  /** Grows each time the job is put: tells a finished run whether it was overtaken. */
+  /** Different at each put of anything: tells a finished run whether it was overtaken. */
   readonly revision: number;
 }
 
@@ -44,6 +53,13 @@ export interface PutOptions {
   readonly keepWaiting?: boolean;
   /** Not to be run before so long. */
   readonly delayMs?: number;
+}
+
+/** What another office makes of a finished job; it keeps the key. */
+export interface HandOn {
+  readonly queue: QueueName;
+  readonly body: RecordValue;
+  readonly options?: PutOptions;
 }
 
 const table = 'queue';
@@ -65,9 +81,11 @@ export class Queue {
   readonly #world: World;
   readonly #database: Database;
   readonly #jobs = new Map<string, Job>();
-  readonly #running = new Set<string>();
+  /** Row key to the job as it was taken. */
+  readonly #running = new Map<string, Job>();
   readonly #waiters = new Set<() => void>();
   #sequence = 0;
+  #revision = 0;
 
   constructor(world: World, database: Database) {
     this.#world = world;
@@ -76,6 +94,7 @@ export class Queue {
       const job = storedJob.parse(value) as Job;
       this.#jobs.set(key, job);
       this.#sequence = Math.max(this.#sequence, job.sequence);
+      this.#revision = Math.max(this.#revision, job.revision);
     }
   }
 
@@ -103,11 +122,11 @@ export class Queue {
       notBeforeMs: waiting?.notBeforeMs ?? delayed,
       isParked: waiting?.isParked ?? false,
       ...(waiting?.error === undefined ? {} : { error: waiting.error }),
-      revision: (old?.revision ?? 0) + 1,
+      revision: ++this.#revision,
     };
   }
 
-  /** Takes the next job that is ready, or `undefined`. The taker must `finish`, `defer`, `park` or `release` it. */
+  /** Takes the next job that is ready, or `undefined`. The taker must `finish`, `defer`, `park` or `release` it, once. */
   take(queue: QueueName): Job | undefined {
     const nowMs = this.#world.clock.wallMs();
     let best: Job | undefined;
@@ -116,7 +135,7 @@ export class Queue {
       if (this.#running.has(rowKey(job.queue, job.key))) continue;
       if (best === undefined || goesBefore(job, best)) best = job;
     }
-    if (best !== undefined) this.#running.add(rowKey(best.queue, best.key));
+    if (best !== undefined) this.#running.set(rowKey(best.queue, best.key), best);
     return best;
   }
 
@@ -138,32 +157,32 @@ export class Queue {
     return waitMs > limits.retryDelayMsMax ? 0 : Math.max(0, waitMs);
   }
 
-  /** The job is done. When it was put again meanwhile it becomes ready instead. */
-  async finish(job: Job): Promise<void> {
+  /**
+   * The job is done, and `next`, when given, is what another office makes of it: in one transaction, so that nobody ever
+   * sees both or neither. When the job was put again meanwhile it becomes ready instead of vanishing.
+   */
+  async finish(job: Job, next?: HandOn): Promise<void> {
     const id = rowKey(job.queue, job.key);
-    if (this.#jobs.get(id)?.revision === job.revision) {
-      await this.#database.transaction((transaction) => transaction.remove(table, id));
-      // Put again while the removal was on its way to the disk: the newer row was written after it.
-      if (this.#jobs.get(id)?.revision === job.revision) this.#jobs.delete(id);
+    const merged =
+      next === undefined
+        ? undefined
+        : this.#merged(next.queue, job.key, next.body, { priority: job.priority, ...next.options });
+    if (merged !== undefined) this.#jobs.set(rowKey(merged.queue, merged.key), merged);
+    try {
+      await this.#database.transaction((transaction) => {
+        if (this.#isLatest(job)) transaction.remove(table, id);
+        if (merged !== undefined)
+          transaction.put(table, rowKey(merged.queue, merged.key), { ...merged } as RecordValue);
+      });
+      // Put again while the removal was on its way to the disk: the newer row was written after it, and stays.
+      if (this.#isLatest(job)) this.#jobs.delete(id);
+    } finally {
+      this.release(job);
     }
-    this.release(job);
   }
 
-  /**
-   * The job is done here and its result is another office's work: in one transaction, so that nobody ever sees both or
-   * neither.
-   */
-  async handOn(job: Job, queue: QueueName, body: RecordValue, options: PutOptions = {}): Promise<void> {
-    const next = this.#merged(queue, job.key, body, { priority: job.priority, ...options });
-    const [oldId, nextId] = [rowKey(job.queue, job.key), rowKey(queue, job.key)];
-    const isOvertaken = this.#jobs.get(oldId)?.revision !== job.revision;
-    if (!isOvertaken) this.#jobs.delete(oldId);
-    this.#jobs.set(nextId, next);
-    await this.#database.transaction((transaction) => {
-      if (!isOvertaken) transaction.remove(table, oldId);
-      transaction.put(table, nextId, { ...next } as RecordValue);
-    });
-    this.release(job);
+  #isLatest(job: Job): boolean {
+    return this.#jobs.get(rowKey(job.queue, job.key))?.revision === job.revision;
   }
 
   /** Tries again after `delayMs`, by reason of `error`. */
@@ -184,10 +203,27 @@ export class Queue {
     await this.#amend(job, (now) => ({ ...now, body }));
   }
 
-  /** Gives a running job back untouched. */
+  /** Gives a running job back untouched. Without effect when it is not running, or runs anew by now. */
   release(job: Job): void {
-    this.#running.delete(rowKey(job.queue, job.key));
-    this.#wake();
+    const id = rowKey(job.queue, job.key);
+    if (this.#running.get(id) === job) this.#running.delete(id);
+    this.wake();
+  }
+
+  /** Ends the waiting of all jobs `chosen`: what they waited for has changed. */
+  async makeReady(chosen: (job: Job) => boolean): Promise<void> {
+    const waiting = [...this.#jobs.values()].filter((job) => chosen(job) && (job.isParked || job.notBeforeMs > 0));
+    const ready = waiting.map(
+      ({ error: _error, ...job }): Job => ({ ...job, notBeforeMs: 0, isParked: false, attempts: 0 }),
+    );
+    for (const job of ready) this.#jobs.set(rowKey(job.queue, job.key), job);
+    await this.#database.transaction((transaction) => {
+      for (const job of ready) {
+        // Put again, or finished, since: then that is what counts.
+        if (this.#isLatest(job)) transaction.put(table, rowKey(job.queue, job.key), { ...job } as RecordValue);
+      }
+    });
+    this.wake();
   }
 
   /** Whether the body of some job of `queue` names this payload. */
@@ -197,14 +233,6 @@ export class Queue {
 
   find(queue: QueueName, key: string): Job | undefined {
     return this.#jobs.get(rowKey(queue, key));
-  }
-
-  /** Ends the waiting of all jobs `chosen`: what they waited for has changed. */
-  async makeReady(chosen: (job: Job) => boolean): Promise<void> {
-    const waiting = [...this.#jobs.values()].filter((job) => chosen(job) && (job.isParked || job.notBeforeMs > 0));
-    for (const { error: _error, ...job } of waiting) {
-      await this.#store({ ...job, notBeforeMs: 0, isParked: false, attempts: 0 });
-    }
   }
 
   /** Forgets a job that is not running; a running one is forgotten when it finishes. */
@@ -251,20 +279,24 @@ export class Queue {
     });
   }
 
-  #wake(): void {
+  /** Lets everyone look again who waits in `changed`. */
+  wake(): void {
     for (const wake of [...this.#waiters]) wake();
   }
 
   async #amend(job: Job, change: (now: Job) => Job): Promise<void> {
     const now = this.#jobs.get(rowKey(job.queue, job.key));
-    if (now?.revision === job.revision) await this.#store(change(now));
+    if (now !== undefined && this.#isLatest(job)) await this.#store(change(now));
   }
 
   async #store(job: Job): Promise<void> {
     const id = rowKey(job.queue, job.key);
     this.#jobs.set(id, job);
-    await this.#database.transaction((transaction) => transaction.put(table, id, { ...job } as RecordValue));
-    this.#wake();
+    try {
+      await this.#database.transaction((transaction) => transaction.put(table, id, { ...job } as RecordValue));
+    } finally {
+      this.wake();
+    }
   }
 }
 

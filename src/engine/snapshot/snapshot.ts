@@ -22,6 +22,8 @@ export interface SnapshotOrder {
   readonly source: string;
   /** The version the source was last seen as, when there is one. */
   readonly previous: Manifest | undefined;
+  /** The new version's number is above this one: what anyone is known to hold. */
+  readonly versionFloor: Version | 0;
 }
 
 export type Snapshot =
@@ -49,11 +51,12 @@ export async function takeSnapshot(
     entries.push(entry.kind === 'file' ? await readEntry(world, ingest, root, entry) : entry);
     if (ingest.stagedBytes >= limits.despoolCommitBytes) await ingest.commit();
   }
-  const version: Version = (order.previous?.version ?? 0) + 1;
+  // Also when nothing changed: contents the library had lost are back now.
+  await ingest.commit();
+  const version: Version = Math.max(order.previous?.version ?? 0, order.versionFloor) + 1;
   const { packageId, packageName } = order;
   const manifest: Manifest = { packageId, packageName, version, createdMs: world.clock.wallMs(), entries };
   if (order.previous !== undefined && sameTree(order.previous, manifest)) return { changed: false };
-  await ingest.commit();
   return { changed: true, manifest, manifestBytes: encodeManifest(manifest), portabilityWarnings };
 }
 

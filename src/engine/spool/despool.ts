@@ -10,7 +10,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import { type AppliedPayload, applyPayload } from '../delta/apply-payload.ts';
 import type { ContentStore } from '../store/content-store.ts';
 import type { Inbox } from './inbox.ts';
-import type { Outbox } from './outbox.ts';
+import type { Outbox, PayloadFile } from './outbox.ts';
 
 export interface DespoolParts {
   readonly world: World;
@@ -41,7 +41,8 @@ export async function despool(parts: DespoolParts, id: ContentId, signal: AbortS
     }
     const applied = await applyPayload(parts, inbox.read(id), signal);
     await keepForOthers(parts, id, applied.head, upload.length);
-    await inbox.settle(id, {});
+    const { packageId, version } = applied.head;
+    await inbox.settle(id, { installed: { packageId, version } });
     return { state: 'installed', applied };
   } catch (cause) {
     signal.throwIfAborted();
@@ -63,18 +64,21 @@ async function keepForOthers(parts: DespoolParts, id: ContentId, head: PayloadHe
 
 /** Killed between the adoption of the file and the settling: the version is installed already. */
 async function settleAdopted(parts: DespoolParts, id: ContentId): Promise<DespoolOutcome> {
-  const isInstalled = await isAdopted(parts, id);
+  const adopted = await findAdopted(parts, id);
+  if (adopted !== undefined) {
+    const { packageId, version } = adopted;
+    await parts.inbox.settle(id, { installed: { packageId, version } });
+    return { state: 'settled' };
+  }
   const error = { code: 'content-missing', message: `Payload ${id} is gone` } as const;
-  await parts.inbox.settle(id, isInstalled ? {} : { error });
-  return isInstalled
-    ? { state: 'settled' }
-    : { state: 'refused', error: new ReplicationError(error.code, error.message) };
+  await parts.inbox.settle(id, { error });
+  return { state: 'refused', error: new ReplicationError(error.code, error.message) };
 }
 
-async function isAdopted(parts: DespoolParts, id: ContentId): Promise<boolean> {
-  for (const { id: packageId } of parts.catalog.packages()) {
-    const files = await parts.outbox.list(packageId);
-    if (files.some((file) => file.sha256 === id)) return true;
+async function findAdopted({ catalog, outbox }: DespoolParts, id: ContentId): Promise<PayloadFile | undefined> {
+  for (const { id: packageId } of catalog.packages()) {
+    const found = (await outbox.list(packageId)).find((file) => file.sha256 === id);
+    if (found !== undefined && catalog.versions(packageId).includes(found.version)) return found;
   }
-  return false;
+  return undefined;
 }

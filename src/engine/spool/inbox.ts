@@ -24,11 +24,17 @@ const uploadRow = z.object({
   state: z.enum(['receiving', 'despooling', 'installed', 'failed']),
   offset: z.int().nonnegative(),
   length: z.int().positive(),
-  settledMs: z.number().optional(),
+  /** Last change, wall clock. */
+  touchedMs: z.number(),
+  /** What an installed payload became; the memory is worth something only while that is there. */
+  installed: z.object({ packageId: z.string(), version: z.int() }).optional(),
   error: z.object({ code: z.string().refine(isErrorCode), message: z.string() }).optional(),
 });
 type UploadRow = z.infer<typeof uploadRow>;
 export type UploadState = UploadRow;
+export type UploadOutcome =
+  | { readonly installed: { readonly packageId: string; readonly version: number } }
+  | { readonly error: { readonly code: ErrorCode; readonly message: string } };
 
 /** What became of a piece: taken, or the offset at which the sender must go on. */
 export type AppendOutcome = { readonly taken: boolean; readonly offset: number; readonly isComplete: boolean };
@@ -37,11 +43,19 @@ export class Inbox {
   readonly #world: World;
   readonly #database: Database;
   readonly #directory: string;
+  readonly #isThere: (installed: { packageId: string; version: number }) => boolean;
   /** One writer at a time per upload; a second one waits and then finds the offset moved. */
   readonly #turns = new Map<ContentId, ReturnType<typeof pLimit>>();
   readonly #waiters = new Set<() => void>();
 
-  constructor(world: World, database: Database, directory: string) {
+  /** `isThere` tells whether this node still has a version. */
+  constructor(
+    world: World,
+    database: Database,
+    directory: string,
+    isThere: (installed: { packageId: string; version: number }) => boolean,
+  ) {
+    this.#isThere = isThere;
     this.#world = world;
     this.#database = database;
     this.#directory = directory;
@@ -53,7 +67,8 @@ export class Inbox {
 
   find(id: ContentId): UploadState | undefined {
     const value = this.#database.get(table, id);
-    return value === undefined ? undefined : uploadRow.parse(value);
+    const row = value === undefined ? undefined : uploadRow.parse(value);
+    return row?.installed === undefined || this.#isThere(row.installed) ? row : undefined;
   }
 
   /** The state as a sender may know it: codes, no texts. */
@@ -107,7 +122,8 @@ export class Inbox {
       await handle.sync();
     }
     const endByte = offset + piece.byteLength;
-    await this.#store(id, { state: endByte === length ? 'despooling' : 'receiving', offset: endByte, length });
+    const state = endByte === length ? 'despooling' : 'receiving';
+    await this.#store(id, { state, offset: endByte, length, touchedMs: this.#world.clock.wallMs() });
     return { taken: true, offset: endByte, isComplete: endByte === length };
   }
 
@@ -115,11 +131,8 @@ export class Inbox {
     if (length < 1 || length > limits.payloadBytesMax) {
       throw new ReplicationError('limit-exceeded', `Cannot accept a payload of ${length} bytes`);
     }
-    const open = this.#database.entries(table).filter((row) => uploadRow.parse(row.value).state === 'receiving');
-    if (open.length >= limits.openUploadCountMax) {
-      throw new ReplicationError('peer-busy', `Cannot accept another payload: ${open.length} are under way`);
-    }
     await this.#world.files.makeDirectory(this.#directory);
+    await this.#dropLongestUntouched();
     const freeBytes = await this.#world.files.freeBytes(this.#directory);
     if (freeBytes - length < limits.freeBytesMin) {
       throw new ReplicationError(
@@ -127,7 +140,7 @@ export class Inbox {
         `Cannot accept a payload of ${length} bytes: ${freeBytes} are free, ${limits.freeBytesMin} must stay so`,
       );
     }
-    const row: UploadRow = { state: 'receiving', offset: 0, length };
+    const row: UploadRow = { state: 'receiving', offset: 0, length, touchedMs: this.#world.clock.wallMs() };
     // Begun files must have durable names before an offset in them is promised.
     {
       await using handle = await this.#world.files.open(this.pathOf(id), 'resume');
@@ -137,6 +150,19 @@ export class Inbox {
     await this.#world.files.syncDirectory(this.#directory);
     await this.#store(id, row);
     return row;
+  }
+
+  /** Uploads that nobody goes on with give way to new ones, the longest untouched first. */
+  async #dropLongestUntouched(): Promise<void> {
+    const rows = this.#database
+      .entries(table)
+      .map(({ key, value }) => ({ id: key as ContentId, row: uploadRow.parse(value) }));
+    const open = rows.filter(({ row }) => row.state === 'receiving');
+    open.sort((left, right) => left.row.touchedMs - right.row.touchedMs);
+    for (const { id } of open.slice(0, Math.max(0, open.length + 1 - limits.openUploadCountMax))) {
+      await this.#world.files.remove(this.pathOf(id));
+      await this.#database.transaction((transaction) => transaction.remove(table, id));
+    }
   }
 
   /** The received bytes, whatever they are. */
@@ -155,24 +181,32 @@ export class Inbox {
   }
 
   /** The outcome. The file is the despooler's to move or remove before. */
-  async settle(id: ContentId, outcome: { error?: { code: ErrorCode; message: string } }): Promise<void> {
+  async settle(id: ContentId, outcome: UploadOutcome): Promise<void> {
     const row = this.find(id);
     if (row === undefined) return;
     const { offset, length } = row;
-    const settledMs = this.#world.clock.wallMs();
-    const { error } = outcome;
-    if (error === undefined) await this.#store(id, { state: 'installed', offset, length, settledMs });
-    else await this.#store(id, { state: 'failed', offset: 0, length, settledMs, error });
+    const touchedMs = this.#world.clock.wallMs();
+    if ('error' in outcome)
+      await this.#store(id, { state: 'failed', offset: 0, length, touchedMs, error: outcome.error });
+    else await this.#store(id, { state: 'installed', offset, length, touchedMs, installed: outcome.installed });
     await this.#forgetOldest();
+  }
+
+  /** Something installed was lost: the same payload may have to come once more. */
+  async forgetInstalled(): Promise<void> {
+    const rows = this.#database.entries(table).filter((row) => uploadRow.parse(row.value).state === 'installed');
+    await this.#database.transaction((transaction) => {
+      for (const { key } of rows) transaction.remove(table, key);
+    });
   }
 
   /** Settled uploads beyond the bound are forgotten, oldest first. */
   async #forgetOldest(): Promise<void> {
     const rows = this.#database.entries(table).map(({ key, value }) => ({ key, row: uploadRow.parse(value) }));
-    const settled = rows.filter(({ row }) => row.settledMs !== undefined);
+    const settled = rows.filter(({ row }) => row.state === 'installed' || row.state === 'failed');
     const excess = settled.length - limits.settledUploadCountMax;
     if (excess <= 0) return;
-    settled.sort((left, right) => (left.row.settledMs ?? 0) - (right.row.settledMs ?? 0));
+    settled.sort((left, right) => left.row.touchedMs - right.row.touchedMs);
     await this.#database.transaction((transaction) => {
       for (const { key } of settled.slice(0, excess)) transaction.remove(table, key);
     });

@@ -14,7 +14,7 @@ import type { PackageId, Version } from '../../model/package.ts';
 import { decodePayloadHead, type PayloadHead, payloadRecords } from '../../wire/payload.ts';
 import type { Files } from '../../world/files.ts';
 import type { World } from '../../world/world.ts';
-import { moveDurably, type PublishPlace, stagingPath } from '../store/publish.ts';
+import { moveDurably, type PublishPlace, staged } from '../store/publish.ts';
 
 export interface PayloadKey {
   readonly packageId: PackageId;
@@ -84,19 +84,20 @@ export class Outbox {
   }
 
   async #make(key: PayloadKey, source: AsyncIterable<Uint8Array>): Promise<PayloadFile> {
-    const temporary = stagingPath(this.#place, 'payload');
-    const hash = createHash('sha256');
-    let bytes = 0;
-    {
-      await using handle = await this.#world.files.open(temporary, 'create');
-      for await (const part of source) {
-        hash.update(part);
-        await handle.write(bytes, part);
-        bytes += part.byteLength;
+    return await staged(this.#place, 'payload', async (temporary) => {
+      const hash = createHash('sha256');
+      let bytes = 0;
+      {
+        await using handle = await this.#world.files.open(temporary, 'create');
+        for await (const part of source) {
+          hash.update(part);
+          await handle.write(bytes, part);
+          bytes += part.byteLength;
+        }
+        await handle.sync();
       }
-      await handle.sync();
-    }
-    return await this.adopt(key, temporary, contentIdOf(hash.digest()), bytes);
+      return await this.adopt(key, temporary, contentIdOf(hash.digest()), bytes);
+    });
   }
 
   /** Takes over a synced file whose SHA-256 is known; the rename is the commit point. */
@@ -116,11 +117,9 @@ export class Outbox {
     }
   }
 
-  /** Removes the file when its bytes are no longer those of its name, so that the next need makes it anew. */
-  async discardDamaged(file: PayloadFile): Promise<void> {
-    const hash = createHash('sha256');
-    for await (const block of readFileBlocks(this.#world.files, file.path)) hash.update(block);
-    if (contentIdOf(hash.digest()) !== file.sha256) await this.#world.files.remove(file.path);
+  /** Somebody could not use it: the next need makes it anew. */
+  async remove(file: PayloadFile): Promise<void> {
+    await this.#world.files.remove(file.path);
   }
 
   /** What a payload says of itself. */

@@ -45,6 +45,9 @@ export class ContentStore {
   readonly #world: World;
   readonly #database: Database;
   readonly #places: StorePlaces;
+  #lossCount = 0;
+  /** Called after each loss; what else remembers the content as installed must forget it. */
+  onLoss: (ids: readonly ContentId[]) => Promise<void> = async () => {};
 
   private constructor(world: World, database: Database, places: StorePlaces) {
     this.#world = world;
@@ -122,9 +125,39 @@ export class ContentStore {
     });
   }
 
-  /** The index no longer claims `id`; the bytes on disk stay for a later verification. */
-  async forget(id: ContentId): Promise<void> {
-    await this.#database.transaction((transaction) => transaction.remove(indexTable, id));
+  /** How many contents were found missing or damaged since the start: what was complete before a loss may not be. */
+  get lossCount(): number {
+    return this.#lossCount;
+  }
+
+  /**
+   * Those of `contents` (with their sizes) that are not here as the index says, judged by the files' presence and
+   * lengths: cheap enough to do before anything is promised. They are forgotten.
+   */
+  async findLost(contents: Iterable<readonly [ContentId, number]>): Promise<ContentId[]> {
+    const packBytes = new Map<string, number>();
+    const lost: ContentId[] = [];
+    for (const [id, bytes] of contents) {
+      const row = this.#row(id);
+      const path = row?.pack === undefined ? this.#pathOf(id) : this.#packPath(row.pack);
+      const fileBytes = packBytes.get(path) ?? (await this.#world.files.facts(path))?.bytes ?? 0;
+      if (row?.pack !== undefined) packBytes.set(path, fileBytes);
+      const isHere =
+        row?.bytes === bytes && (row.pack === undefined ? fileBytes === bytes : fileBytes >= (row.offset ?? 0) + bytes);
+      if (!isHere) lost.push(id);
+    }
+    await this.forget(...lost);
+    return lost;
+  }
+
+  /** The index no longer claims these; the bytes on disk stay for a person to look at. */
+  async forget(...ids: readonly ContentId[]): Promise<void> {
+    if (ids.length === 0) return;
+    this.#lossCount += ids.length;
+    await this.#database.transaction((transaction) => {
+      for (const id of ids) transaction.remove(indexTable, id);
+    });
+    await this.onLoss(ids);
   }
 
   /** Reads a whole content and compares it with its name. `damaged` and `missing` contents are forgotten. */
@@ -212,6 +245,24 @@ function readerOver(handle: FileHandle, startByte: number, bytes: number): Conte
       handle.read(startByte + offset, into.subarray(0, Math.max(0, Math.min(into.byteLength, bytes - offset)))),
     [Symbol.asyncDispose]: () => handle.close(),
   };
+}
+
+/**
+ * All bytes of a content, as `readContent` gives them, compared with its name as they pass: whoever makes something of
+ * them learns at the end whether they were right. A content that is not is forgotten, and `content-damaged` thrown.
+ */
+export async function* readVerified(store: ContentStore, id: ContentId): AsyncGenerator<Uint8Array> {
+  const hash = createHash('sha256');
+  for await (const block of readContent(store, id)) {
+    hash.update(block);
+    yield block;
+  }
+  if (contentIdOf(hash.digest()) === id) return;
+  await store.forget(id);
+  throw new ReplicationError(
+    'content-damaged',
+    `Cannot use content ${id}: the library holds other bytes under its name`,
+  );
 }
 
 /**

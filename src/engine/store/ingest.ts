@@ -16,7 +16,7 @@ import { encodePackItemHead, encodePackPreamble } from '../../wire/pack.ts';
 import type { FileHandle } from '../../world/files.ts';
 import { randomHex } from '../../world/random.ts';
 import type { World } from '../../world/world.ts';
-import { type PublishPlace, stagingPath } from './publish.ts';
+import { type PublishPlace, staged, stagingPath } from './publish.ts';
 
 /** Where a content lies: in a plain file of its own, or at `offset` of the segment `pack`. */
 export interface IndexRow {
@@ -143,7 +143,10 @@ export class Ingest implements AsyncDisposable {
   }
 
   async #addLarge(source: AsyncIterable<Uint8Array>, options: AddOptions): Promise<ContentId> {
-    const path = stagingPath(this.#shelves.publishPlace, 'content');
+    return await staged(this.#shelves.publishPlace, 'content', (path) => this.#stageLarge(path, source, options));
+  }
+
+  async #stageLarge(path: string, source: AsyncIterable<Uint8Array>, options: AddOptions): Promise<ContentId> {
     await using handle = await this.#world.files.open(path, 'create');
     const hash = createHash('sha256');
     let bytes = 0;

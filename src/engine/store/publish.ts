@@ -18,15 +18,31 @@ export function stagingPath(place: PublishPlace, suffix: string): string {
   return join(place.staging, `${randomHex(place.random, 8)}.${suffix}`);
 }
 
+/** Lets `write` fill a fresh file in the staging directory, and removes it should that fail: a full disk stays no fuller. */
+export async function staged<Result>(
+  place: PublishPlace,
+  suffix: string,
+  write: (temporary: string) => Promise<Result>,
+): Promise<Result> {
+  const temporary = stagingPath(place, suffix);
+  try {
+    return await write(temporary);
+  } catch (error) {
+    await place.files.remove(temporary);
+    throw error;
+  }
+}
+
 /** Publishes `bytes` at `path`, replacing what is there. The rename is the commit point. */
 export async function publishFile(place: PublishPlace, path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = stagingPath(place, 'file');
-  {
-    await using handle = await place.files.open(temporary, 'create');
-    await handle.write(0, bytes);
-    await handle.sync();
-  }
-  await moveDurably(place, temporary, path);
+  await staged(place, 'file', async (temporary) => {
+    {
+      await using handle = await place.files.open(temporary, 'create');
+      await handle.write(0, bytes);
+      await handle.sync();
+    }
+    await moveDurably(place, temporary, path);
+  });
 }
 
 /** Moves a synced file out of the staging directory. On return it stands at `to` whatever happens to the power. */

@@ -16,8 +16,8 @@ export interface UploadOrder {
   readonly path: string;
   readonly bytes: number;
   readonly signal: AbortSignal;
-  /** Called after each durable piece. May throw to stop, for instance because the address was closed. */
-  readonly onPiece: (offset: number) => Promise<void>;
+  /** Called after each durable piece and while waiting. May throw to stop, for instance because the address was closed. */
+  readonly onProgress: () => Promise<void>;
 }
 
 /** The receiver's final word: `installed`, or `failed` with a code. */
@@ -43,9 +43,10 @@ async function uploadState(link: PeerLink, order: UploadOrder): Promise<UploadMe
 
 async function sendPieces(world: World, link: PeerLink, order: UploadOrder, startByte: number): Promise<void> {
   await using file = await world.files.open(order.path, 'read');
+  let pieceBytes: number = limits.uploadPieceBytesMin;
   for (let offset = startByte; offset < order.bytes; ) {
     order.signal.throwIfAborted();
-    const piece = new Uint8Array(Math.min(limits.uploadPieceBytesMax, order.bytes - offset));
+    const piece = new Uint8Array(Math.min(pieceBytes, order.bytes - offset));
     const read = await file.read(offset, piece);
     if (read !== piece.byteLength) {
       throw new ReplicationError(
@@ -53,9 +54,20 @@ async function sendPieces(world: World, link: PeerLink, order: UploadOrder, star
         `Cannot send ${order.path}: it ends at byte ${offset + read} of ${order.bytes}`,
       );
     }
+    const beganMs = world.clock.monotonicMs();
     offset = await sendPiece(link, order, offset, piece);
-    await order.onPiece(offset);
+    pieceBytes = nextPieceBytes(pieceBytes, world.clock.monotonicMs() - beganMs);
+    await order.onProgress();
   }
+}
+
+/**
+ * A whole piece may wait in the system's send buffer, where its progress is not seen; so a piece must take far less time
+ * than `silenceMsMax` on any link: 64 KiB take 16 s at 32 kbit/s.
+ */
+function nextPieceBytes(pieceBytes: number, tookMs: number): number {
+  if (tookMs < limits.uploadPieceMsGoal / 4) return Math.min(limits.uploadPieceBytesMax, 2 * pieceBytes);
+  return tookMs > limits.uploadPieceMsGoal ? Math.max(limits.uploadPieceBytesMin, pieceBytes / 2) : pieceBytes;
 }
 
 /** Sends one piece; returns the receiver's durable offset, which may be another one than expected. */
@@ -85,14 +97,22 @@ async function sendPiece(link: PeerLink, order: UploadOrder, offset: number, pie
   return next;
 }
 
-/** Asks until the despooler has decided: often at first, then less and less. */
+/**
+ * Asks until the despooler has decided, often at first, then less and less; not for ever, since the place of a sender is
+ * needed by others. Whoever comes back later finds the verdict with the first question.
+ */
 async function confirmation(world: World, link: PeerLink, order: UploadOrder): Promise<UploadMessage> {
+  const beganMs = world.clock.monotonicMs();
   for (let delayMs: number = limits.confirmPollMsMin; ; delayMs = Math.min(limits.confirmPollMsMax, delayMs * 1.5)) {
     const state = await uploadState(link, order);
     if (state === undefined || state.state === 'receiving') {
       throw new ReplicationError('link-failed', `${link.name} forgot an upload that was complete: it is sent again`);
     }
     if (state.state !== 'despooling') return state;
+    if (world.clock.monotonicMs() - beganMs > limits.confirmWaitMsMax) {
+      throw new ReplicationError('peer-busy', `${link.name} has the whole payload and is still working on it`);
+    }
+    await order.onProgress();
     await world.clock.sleep(delayMs, order.signal);
   }
 }
