@@ -102,8 +102,15 @@ async function replicate(engine: Engine, job: Job, signal: AbortSignal): Promise
   const newest = await engine.completeness.newestWhole(packageId);
   if (destination === undefined || newest === 0) return;
   const underWay = requestUnderWay(engine, job.key);
-  if (underWay !== undefined && underWay.caution >= caution && (underWay.version === newest || underWay.hasBegun))
-    return;
+  if (underWay !== undefined && underWay.caution >= caution) {
+    if (underWay.version === newest) return;
+    // Not dropped but put off: the sender may be done with it at this very moment.
+    if (underWay.hasBegun)
+      throw new ReplicationError(
+        'peer-busy',
+        `Version ${underWay.version} of ${packageId} is on its way to ${name}; the next one waits for it`,
+      );
+  }
   await using link = new PeerLink(world, destination);
   const known = caution === 0 ? holdings.confirmedVersion(name, packageId) : undefined;
   const confirmed = known ?? (await confirmedByAsking(engine, link, destination, packageId, signal));

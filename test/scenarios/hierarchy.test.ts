@@ -9,7 +9,10 @@ const calm: HierarchyOptions = { versionCount: 2, faultEveryMs: 0, faultsForMs: 
 const rough: HierarchyOptions = { versionCount: 3, faultEveryMs: 1_500, faultsForMs: 30_000 };
 
 /** Seeds that once failed, replayed for ever. */
-const kept = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'seeds.json'), 'utf8')) as { hierarchy: number[] };
+const kept = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'seeds.json'), 'utf8')) as {
+  hierarchy: number[];
+  dense: number[];
+};
 
 test('a hierarchy replicates two versions to every node', async () => {
   await warmUp();
@@ -23,6 +26,11 @@ test('the same seed replays to the last event, crashes and cuts included', async
   const [first, second] = [await new Hierarchy(7).run(rough), await new Hierarchy(7).run(rough)];
   assert.deepEqual(first, second);
   assert.ok(first.crashCount > 0);
+});
+
+test('seeds that once failed under denser faults', async () => {
+  await warmUp();
+  for (const seed of kept.dense) await new Hierarchy(seed).run({ ...rough, faultEveryMs: 1_000 });
 });
 
 test('every node ends right after crashes, power cuts and broken links', async (context) => {

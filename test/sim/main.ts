@@ -36,8 +36,8 @@ for (let seed = first; seed < first + count; seed += 1) {
     );
   } catch (error) {
     console.error(`seed ${seed} FAILED\n${error instanceof Error ? error.message : error}`);
-    const kept = JSON.parse(readFileSync(keptPath, 'utf8')) as { hierarchy: number[] };
-    writeFileSync(keptPath, `${JSON.stringify({ hierarchy: [...new Set([...kept.hierarchy, seed])] })}\n`);
+    const kept = JSON.parse(readFileSync(keptPath, 'utf8')) as { hierarchy: number[]; dense: number[] };
+    writeFileSync(keptPath, `${JSON.stringify({ ...kept, hierarchy: [...new Set([...kept.hierarchy, seed])] })}\n`);
     process.exit(1);
   }
 }

@@ -128,13 +128,16 @@ export class Catalog {
     );
   }
 
-  /** A package whose record was lost is known again from its newest manifest; what an operator assigned is not. */
+  /**
+   * A package whose record was lost is known again from its newest manifest; what an operator assigned is not. A version
+   * published right before a crash is remembered now.
+   */
   async #restoreRecords(): Promise<void> {
     for (const [id, versions] of this.#versions) {
       const newest = versions.at(-1);
-      if (this.#packages.has(id) || newest === undefined) continue;
+      if (newest === undefined || newest <= (this.#packages.get(id)?.lastVersion ?? 0)) continue;
       const { packageName } = await this.manifest(id, newest);
-      await this.#putPackage({ id, name: packageName, assigned: [], lastVersion: newest });
+      await this.#rememberVersion(id, packageName, newest);
     }
   }
 
@@ -304,17 +307,17 @@ export class Catalog {
     const { packageId, version, packageName } = manifest;
     await this.#turn(async () => {
       if (this.versions(packageId).includes(version)) return await this.#refuseOtherBytes(manifest, bytes);
-      const record = this.#packages.get(packageId) ?? {
-        id: packageId,
-        name: packageName,
-        assigned: [],
-        lastVersion: 0,
-      };
-      if (record.lastVersion < version) await this.#putPackage({ ...record, lastVersion: version });
       await this.#world.files.makeDirectory(join(this.#directory, 'manifests', packageId));
       await publishFile(this.#place, this.#manifestPath(packageId, version), bytes);
       await this.#loadVersions(packageId);
+      await this.#rememberVersion(packageId, packageName, version);
     });
+  }
+
+  /** After the commit point: before it, a crash between the two would skip a number. */
+  async #rememberVersion(id: PackageId, name: string, version: Version): Promise<void> {
+    const record = this.#packages.get(id) ?? { id, name, assigned: [], lastVersion: 0 };
+    if (record.lastVersion < version) await this.#putPackage({ ...record, lastVersion: version });
   }
 
   /** A version is one tree for ever. Should two sites or two lives of one disagree, a person must decide. */

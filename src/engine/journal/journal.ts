@@ -43,7 +43,9 @@ export class Journal {
     const sequence = this.#next[kind]++;
     await this.#database.transaction((transaction) => {
       transaction.put(tables[kind], sequenceKey(sequence), value as RecordValue);
-      transaction.remove(tables[kind], sequenceKey(sequence - limits.journalEntryCountMax));
+      if (sequence > limits.journalEntryCountMax) {
+        transaction.remove(tables[kind], sequenceKey(sequence - limits.journalEntryCountMax));
+      }
     });
   }
 

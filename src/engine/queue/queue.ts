@@ -163,19 +163,26 @@ export class Queue {
    */
   async finish(job: Job, next?: HandOn): Promise<void> {
     const id = rowKey(job.queue, job.key);
+    const now = this.#jobs.get(id);
+    const isOvertaken = now?.revision !== job.revision;
+    // In memory at once: nobody may still find the old job when the new one can already be taken.
+    if (!isOvertaken) this.#jobs.delete(id);
     const merged =
       next === undefined
         ? undefined
         : this.#merged(next.queue, job.key, next.body, { priority: job.priority, ...next.options });
-    if (merged !== undefined) this.#jobs.set(rowKey(merged.queue, merged.key), merged);
+    const nextId = merged === undefined ? id : rowKey(merged.queue, merged.key);
+    if (merged !== undefined) this.#jobs.set(nextId, merged);
     try {
       await this.#database.transaction((transaction) => {
-        if (this.#isLatest(job)) transaction.remove(table, id);
-        if (merged !== undefined)
-          transaction.put(table, rowKey(merged.queue, merged.key), { ...merged } as RecordValue);
+        if (!isOvertaken) transaction.remove(table, id);
+        if (merged !== undefined) transaction.put(table, nextId, { ...merged } as RecordValue);
       });
-      // Put again while the removal was on its way to the disk: the newer row was written after it, and stays.
-      if (this.#isLatest(job)) this.#jobs.delete(id);
+    } catch (error) {
+      // A full disk: the job is not done after all, and will run again.
+      if (merged !== undefined && this.#jobs.get(nextId) === merged) this.#jobs.delete(nextId);
+      if (now !== undefined && !isOvertaken && !this.#jobs.has(id)) this.#jobs.set(id, now);
+      throw error;
     } finally {
       this.release(job);
     }
