@@ -231,7 +231,8 @@ export interface InitOptions {
 export async function initConfig(options: InitOptions): Promise<NodeConfig> {
   const { files, directory } = options;
   const path = join(directory, configFileName);
-  const text = render(options, { admin: randomHex(options.random, 32), peer: randomHex(options.random, 32) });
+  const fresh = (): string => randomHex(options.random, 32);
+  const text = render(options, { admin: fresh(), feed: fresh(), peer: fresh() });
   const parsed = nodeConfigSchema(availableParallelism()).safeParse(parse(text));
   if (!parsed.success) {
     const faults = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
@@ -262,7 +263,7 @@ async function refuseExisting(files: Files, path: string, directory: string): Pr
   });
 }
 
-function render(options: InitOptions, tokens: { readonly admin: string; readonly peer: string }): string {
+function render(options: InitOptions, tokens: NodeConfig['tokens']): string {
   const { kind, name, host, port, upstream, logLevel } = options;
   const line = (key: string, value: string | number): string => stringify({ [key]: value }).trim();
   const lines = [
@@ -283,7 +284,9 @@ function render(options: InitOptions, tokens: { readonly admin: string; readonly
     '[tokens]',
     '# Whoever has it commands this node.',
     line('admin', tokens.admin),
-    '# Other nodes show it: give it to the site that sends here and to the branches that pull from here.',
+    '# The parent shows it to send packages here: give it to that one site.',
+    line('feed', tokens.feed),
+    '# Branches and clients show it to read: give it to those who pull from here.',
     line('peer', tokens.peer),
     '',
   ];

@@ -72,6 +72,11 @@ export interface ReplicationErrorOptions {
   readonly hint?: string;
 }
 
+/** Messages carry names and words of others, and end on terminals: only line ends stay of the control characters. */
+function withoutControls(text: string): string {
+  return text.replaceAll(/[^\P{Cc}\n]|[\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
+}
+
 /** A failure of the world. Message: action, then state, then what was wanted. */
 export class ReplicationError extends Error {
   readonly code: ErrorCode;
@@ -79,7 +84,7 @@ export class ReplicationError extends Error {
   readonly hint: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: ReplicationErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(withoutControls(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'ReplicationError';
     this.code = code;
     this.retry = options.retry ?? ERROR_CODES[code].retry;

@@ -30,8 +30,8 @@ export function addAddressCommands(set: CommandSet, program: Command): void {
     .description('Add the address of a child site, or change it.')
     .argument('<code>', 'code of the child site')
     .requiredOption('--url <url>', 'where the child site listens: http://host:port')
-    .option('--token-file <file>', 'file with the peer token of the child site')
-    .option('--token <token>', 'the peer token itself; shows in process lists')
+    .option('--token-file <file>', 'file with the feed token of the child site')
+    .option('--token <token>', 'the feed token itself; shows in process lists')
     .option('--receives <what>', 'all packages, or those assigned to it with "package distribute"', 'assigned')
     .option(...siteOption)
     .option('--plan', 'show the request that would be made, and change nothing');
@@ -39,7 +39,7 @@ export function addAddressCommands(set: CommandSet, program: Command): void {
     set,
     setting,
     [
-      'siteferry config --site /srv/c01 --value tokens.peer > c01.token',
+      'siteferry config --site /srv/c01 --value tokens.feed > c01.token',
       'siteferry address set C01 --url http://c01.example:8530 --token-file c01.token --site /srv/p01',
     ],
     ({ shell, args, options }: Run<SetOptions>) =>

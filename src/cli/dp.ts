@@ -55,8 +55,8 @@ export function addDpCommands(set: CommandSet, program: Command): void {
     .description('Tell a site about a distribution point, or change what it knows.')
     .argument('<name>', 'name of the distribution point')
     .requiredOption('--url <url>', 'where it listens: http://host:port')
-    .option('--token-file <file>', 'file with its peer token')
-    .option('--token <token>', 'the peer token itself; shows in process lists')
+    .option('--token-file <file>', 'file with its feed token')
+    .option('--token <token>', 'the feed token itself; shows in process lists')
     .option('--receives <what>', 'all packages, or those assigned to it with "package distribute"', 'all')
     .option(...siteOption)
     .option('--plan', 'show the request that would be made, and change nothing');
@@ -64,7 +64,7 @@ export function addDpCommands(set: CommandSet, program: Command): void {
     set,
     add,
     [
-      'siteferry config --site /srv/c01dp1 --value tokens.peer > dp.token',
+      'siteferry config --site /srv/c01dp1 --value tokens.feed > dp.token',
       'siteferry dp add C01DP1 --url http://dp.example:8531 --token-file dp.token --site /srv/c01',
     ],
     ({ shell, args, options }: Run<AddOptions>) =>

@@ -8,10 +8,11 @@ import { configFileName, loadConfig } from '../config.ts';
 import { isErrorCode, ReplicationError } from '../errors.ts';
 import type { NodeConfig } from '../model/config.ts';
 import { limits } from '../model/limits.ts';
-import { errorMessage, parseAnswer, type StatusMessage, statusMessage } from '../wire/api.ts';
-import { contentTypes, httpPaths } from '../wire/http.ts';
+import { errorMessage, parseAnswer, proofMessage, type StatusMessage, statusMessage } from '../wire/api.ts';
+import { contentTypes, httpPaths, nodeProof } from '../wire/http.ts';
 import { isReadableByOthers } from '../world/host.ts';
 import type { Connection, IncomingResponse, Method } from '../world/network.ts';
+import { randomHex } from '../world/random.ts';
 import { type Shell, usageError } from './shell.ts';
 
 export interface NodeAddress {
@@ -68,6 +69,24 @@ export class NodeClient implements AsyncDisposable {
   /** For requests whose answer says nothing beyond its status. */
   async command(request: NodeRequest, signal: AbortSignal): Promise<void> {
     await readBody(await this.send(request, signal), limits.answerBytesMax);
+  }
+
+  /**
+   * Makes sure that the node whose token this is listens there, before the token is shown: a killed node leaves its port
+   * to whoever takes it. Throws `peer-unauthorized` when somebody else answers.
+   */
+  async demandProof(nonce: string, signal: AbortSignal): Promise<void> {
+    const path = `${httpPaths.proof}?nonce=${nonce}`;
+    const response = await this.#connection.request({ method: 'GET', path, signal });
+    const said = proofMessage.safeParse(parseJson(await readBody(response, limits.answerBytesMax)));
+    if (said.success && said.data.proof === nodeProof(this.#token, nonce)) return;
+    throw new ReplicationError(
+      'peer-unauthorized',
+      `Somebody else than ${this.name} listens where it should: its token was not shown`,
+      {
+        hint: 'start the node; if it runs, its tokens were changed: start it again',
+      },
+    );
   }
 
   status(signal: AbortSignal): Promise<StatusMessage> {
@@ -157,6 +176,7 @@ export async function withNode<Result>(
     throw new ReplicationError('link-failed', `${config.name} (${directory}) is not running`, { hint });
   await using client = new NodeClient(shell.network, { name: config.name, origin, token: config.tokens.admin });
   try {
+    await client.demandProof(randomHex(shell.random, 32), AbortSignal.timeout(10_000));
     return await work(client);
   } catch (error) {
     if (!(error instanceof ReplicationError) || error.code !== 'link-failed') throw error;

@@ -85,18 +85,25 @@ async function createPackage(
 ): Promise<OutgoingResponse> {
   const { name, source } = parseCommand(createPackageMessage, await readJson(request));
   if (!isSiteCode(identity.name)) throw new RangeError(`${identity.name} is not a site code`);
-  try {
-    await world.files.realPath(source);
-  } catch (cause) {
-    throw new ReplicationError(
-      'source-missing',
-      `Cannot create package ${JSON.stringify(name)}: there is no folder ${source} at this site`,
-      { cause },
-    );
-  }
+  await requireFolder(world, source);
   const { id } = await catalog.createPackage(identity.name, name, source);
   await queue.put('snapshot', id, null);
   return jsonResponse(201, { id });
+}
+
+async function requireFolder({ files }: Engine['world'], source: string): Promise<void> {
+  const refusal = (state: string, cause?: unknown): ReplicationError =>
+    new ReplicationError('source-missing', `Cannot create a package from ${source}: ${state} at this site`, {
+      cause,
+      hint: 'the path is one on the machine of the site',
+    });
+  let path: string;
+  try {
+    path = await files.realPath(source);
+  } catch (cause) {
+    throw refusal('there is no such folder', cause);
+  }
+  if ((await files.facts(path))?.kind !== 'directory') throw refusal('it is not a folder');
 }
 
 function packageIdIn({ params }: RoutedRequest): PackageId {

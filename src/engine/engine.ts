@@ -26,6 +26,8 @@ export interface NodeIdentity {
 export interface Engine extends AsyncDisposable {
   readonly world: World;
   readonly identity: NodeIdentity;
+  /** Where everything this node keeps lies: never a package's source. */
+  readonly directory: string;
   readonly store: ContentStore;
   readonly catalog: Catalog;
   readonly holdings: Holdings;
@@ -58,6 +60,7 @@ export async function openEngine(world: World, directory: string, identity: Node
   const engine = {
     world,
     identity,
+    directory,
     store,
     catalog,
     journal,

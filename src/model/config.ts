@@ -17,8 +17,8 @@ export interface NodeConfig {
   /** A site's code, or the name of a distribution point. */
   readonly name: string;
   readonly listen: { readonly host: string /** 0 lets the system choose at each start. */; readonly port: number };
-  /** `admin` commands the node; `peer` is what other nodes show. Secret: never logged, never shown. */
-  readonly tokens: { readonly admin: string; readonly peer: string };
+  /** `admin` commands the node, `feed` is what its parent shows to send to it, `peer` what those show who pull from it. Secret: never logged, never shown. */
+  readonly tokens: { readonly admin: string; readonly feed: string; readonly peer: string };
   /** Where a branch pulls from; present at branches only. */
   readonly upstream?: { readonly url: string; readonly token: string; readonly pollSeconds: number };
   readonly log: { readonly level: ConfiguredLogLevel };
@@ -57,7 +57,7 @@ export function nodeConfigSchema(coreCount: number): z.ZodType<NodeConfig> {
           port: within(0, 65_535),
         })
         .prefault({} as never),
-      tokens: z.strictObject({ admin: token, peer: token }).prefault({} as never),
+      tokens: z.strictObject({ admin: token, feed: token, peer: token }).prefault({} as never),
       upstream: z.strictObject({ url: origin, token, pollSeconds: within(1, 86_400).default(60) }).exactOptional(),
       log: z
         .strictObject({ level: z.enum(logLevels, `must be one of ${logLevels.join(', ')}`).default('info') })
@@ -90,6 +90,15 @@ function* relationFaults(config: Partial<NodeConfig>): Generator<[key: string, f
     yield ['upstream', 'is missing: a branch needs the url and the peer token of the node it pulls from'];
   if ((kind === 'site' || kind === 'dp') && upstream !== undefined)
     yield ['upstream', `is for branches only; a ${kind} is pushed to`];
-  if (typeof tokens?.admin === 'string' && tokens.admin === tokens.peer)
-    yield ['tokens.peer', 'must differ from tokens.admin, or every peer could command this node'];
+  for (const [lesser, greater] of [
+    ['feed', 'admin'],
+    ['peer', 'admin'],
+    ['peer', 'feed'],
+  ] as const) {
+    if (typeof tokens?.[lesser] === 'string' && tokens[lesser] === tokens[greater])
+      yield [
+        `tokens.${lesser}`,
+        `must differ from tokens.${greater}, or whoever has the one could do what the other allows`,
+      ];
+  }
 }

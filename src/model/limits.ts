@@ -9,6 +9,8 @@ export const limits = {
   // Packages.
   /** Facts §2: a package's name. */
   packageNameCharactersMax: 50,
+  /** Versions have at most nine digits, in file names too. */
+  versionMax: 999_999_999,
   /** One part of a path, in UTF-8: what Linux, APFS and NTFS all hold. */
   pathPartBytesMax: 255,
   /** A whole path inside a package, in UTF-8. */
@@ -66,10 +68,14 @@ export const limits = {
   downloadCheckpointBytes: MIB,
   /** Uploads a receiver keeps open at once. */
   openUploadCountMax: 64,
+  /** An upload that nobody went on with for so long gives way to a new one. */
+  abandonedUploadMs: 6 * 3_600_000,
   /** Finished uploads a receiver remembers, for senders that died before they heard the outcome. */
   settledUploadCountMax: 1_000,
   /** A payload a receiver accepts: the disk decides below this. */
   payloadBytesMax: 1024 ** 5,
+  /** Answers of a receiver that move us to another offset without having taken a piece, one after another. */
+  movedUploadCountMax: 3,
   /** How long a request may hear nothing. */
   silenceMsMax: 60_000,
   /** Disk that stays free after a payload was accepted. */
@@ -78,6 +84,8 @@ export const limits = {
   // Serving.
   connectionCountMax: 512,
   requestHeadBytesMax: 16 * KIB,
+  /** From accepting a connection to the end of a request's head. */
+  requestHeadMsMax: 15_000,
   requestBodyBytesMax: 4 * MIB,
   /** A JSON answer we read from a peer. */
   answerBytesMax: 16 * MIB,

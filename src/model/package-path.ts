@@ -40,12 +40,12 @@ export function linkFault(path: PackagePath, target: string): string | undefined
   if (!target.isWellFormed() || target.includes('\0')) return 'its target is not valid Unicode';
   if (utf8Bytes(target) > limits.pathBytesMax) return 'its target is too long';
   if (target.startsWith('/') || /\\|^[A-Za-z]:/.test(target)) return `it points out of the package, to ${target}`;
-  let depth = path.split('/').length - 1;
-  for (const part of target.split('/')) {
-    if (part === '..') depth -= 1;
-    else if (part !== '.' && part !== '') depth += 1;
-    if (depth < 0) return `it points out of the package, to ${target}`;
-  }
+  const parts = target.split('/').filter((part) => part !== '.' && part !== '');
+  const climbCount = parts.findIndex((part) => part !== '..');
+  const climbs = climbCount === -1 ? parts.length : climbCount;
+  if (climbs > path.split('/').length - 1) return `it points out of the package, to ${target}`;
+  // Behind a name that may itself be a link, ".." leads who knows where.
+  if (parts.slice(climbs).includes('..')) return `it points up again behind a name, to ${target}`;
   return undefined;
 }
 

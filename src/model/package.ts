@@ -34,6 +34,11 @@ export function siteCodeOf(id: PackageId): SiteCode {
 /** Source version: 1, 2, 3 …; 0 stands for "none". */
 export type Version = number;
 
+/** No control characters, and none that turn the direction of what follows: names are shown on terminals. */
+export function isPrintable(text: string): boolean {
+  return !/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/u.test(text);
+}
+
 export function isVersion(value: unknown): value is Version {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1;
 }

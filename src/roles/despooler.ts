@@ -46,8 +46,8 @@ async function despoolOne(engine: Engine, job: Job, signal: AbortSignal): Promis
 export function despoolerRoutes(engine: Engine): Route[] {
   const pattern = '/v1/inbox/:id';
   return [
-    { method: 'GET', pattern, access: 'peer', handle: async (routed) => describe(engine, routed) },
-    { method: 'PATCH', pattern, access: 'peer', handle: (routed) => append(engine, routed) },
+    { method: 'GET', pattern, access: 'feed', handle: async (routed) => describe(engine, routed) },
+    { method: 'PATCH', pattern, access: 'feed', handle: (routed) => append(engine, routed) },
   ];
 }
 

@@ -41,7 +41,12 @@ async function snapshot(engine: Engine, job: Job, signal: AbortSignal): Promise<
   // A site restored from an old backup must not give a number twice.
   const confirmed = catalog.destinations().map(({ name }) => holdings.confirmedVersion(name, packageId) ?? 0);
   const versionFloor = Math.max(catalog.package(packageId).lastVersion, ...confirmed);
-  const taken = await takeSnapshot(world, store, { packageId, packageName, source, previous, versionFloor }, signal);
+  const taken = await takeSnapshot(
+    world,
+    store,
+    { packageId, packageName, source, nodeDirectory: engine.directory, previous, versionFloor },
+    signal,
+  );
   if (!taken.changed) {
     // The source may have given back what the library had lost.
     await queue.put('distribute', packageId, null);

@@ -2,14 +2,13 @@
  * Distribution point: serves what the library holds, by package, version and path, in ranges. It promises no more than
  * a static web server could: branches and clients pull.
  */
-import { createHash } from 'node:crypto';
 import type { Engine } from '../engine/engine.ts';
 import { readFileBlocks } from '../engine/spool/outbox.ts';
-import { readContent } from '../engine/store/content-store.ts';
+import { readContent, readVerified } from '../engine/store/content-store.ts';
 import { decodeQuestion, encodeMissing } from '../engine/transfer/inventory.ts';
 import { jsonResponse, type Route, type RoutedRequest, readBody } from '../engine/transfer/router.ts';
 import { ReplicationError } from '../errors.ts';
-import { type ByteRange, type ContentId, contentIdOf } from '../model/content.ts';
+import type { ByteRange, ContentId } from '../model/content.ts';
 import { limits } from '../model/limits.ts';
 import { isPackageId, type PackageId, type Version } from '../model/package.ts';
 import { contentHintBytes, type HeldPackagesMessage } from '../wire/api.ts';
@@ -73,18 +72,13 @@ function targetOf({ catalog }: Engine, { params }: RoutedRequest): Target {
 
 async function serveManifest(engine: Engine, routed: RoutedRequest): Promise<OutgoingResponse> {
   const { packageId, version } = targetOf(engine, routed);
-  const bytes = await engine.catalog.manifestBytes(packageId, version);
-  const identity = contentIdOf(createHash('sha256').update(bytes).digest());
-  return represent(routed, {
-    identity,
-    bytes: bytes.byteLength,
-    read: (range) => oneBlock(bytes.subarray(range.startByte, range.endByte)),
-  });
+  const { path, identity, bytes } = await engine.catalog.manifestFile(packageId, version);
+  return represent(routed, { identity, bytes, read: (range) => readFileRange(engine, path, range) });
 }
 
 /** A payload that is not ready is made, and 202 says: ask again. */
 async function servePayload(engine: Engine, routed: RoutedRequest): Promise<OutgoingResponse> {
-  const { catalog, outbox, queue, world } = engine;
+  const { catalog, outbox, queue } = engine;
   const target = targetOf(engine, routed);
   const basisVersion = Number(routed.query.get('basis') ?? '0');
   const file = await outbox.find({ ...target, basisVersion, variant: '' });
@@ -101,7 +95,7 @@ async function servePayload(engine: Engine, routed: RoutedRequest): Promise<Outg
   return represent(routed, {
     identity: file.sha256,
     bytes: file.bytes,
-    read: ({ startByte, endByte }) => take(readFileBlocks(world.files, file.path, startByte), endByte - startByte),
+    read: (range) => readFileRange(engine, file.path, range),
   });
 }
 
@@ -109,11 +103,14 @@ async function serveFile(engine: Engine, routed: RoutedRequest): Promise<Outgoin
   const { packageId, version } = targetOf(engine, routed);
   const entry = fileAt(await engine.catalog.manifest(packageId, version), routed.params['*'] ?? '');
   if (entry === undefined) throw new ReplicationError('content-missing', 'There is no such file in that version');
-  return represent(routed, {
-    identity: entry.content,
-    bytes: entry.bytes,
-    read: (range) => readContent(engine.store, entry.content, range),
-  });
+  const { content: identity, bytes } = entry;
+  // Whether it can be read at all is better told by a status than by a cut connection.
+  await (await engine.store.open(identity))[Symbol.asyncDispose]();
+  const read = (range: ByteRange): AsyncIterable<Uint8Array> =>
+    range.startByte === 0 && range.endByte === bytes
+      ? readVerified(engine.store, identity)
+      : readContent(engine.store, identity, range);
+  return represent(routed, { identity, bytes, read });
 }
 
 /** Entries are ordered by path: halve the interval. */
@@ -154,8 +151,8 @@ function represent({ request }: RoutedRequest, served: Served): OutgoingResponse
   return { status, headers: { ...headers, ...partial, ...length }, body: served.read(range) };
 }
 
-async function* oneBlock(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  if (bytes.byteLength > 0) yield bytes;
+function readFileRange({ world }: Engine, path: string, { startByte, endByte }: ByteRange): AsyncIterable<Uint8Array> {
+  return take(readFileBlocks(world.files, path, startByte), endByte - startByte);
 }
 
 /** The first `bytes` bytes of a stream. */

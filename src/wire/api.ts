@@ -6,19 +6,26 @@ import { z } from 'zod';
 import { ReplicationError } from '../errors.ts';
 import { isContentId } from '../model/content.ts';
 import { limits } from '../model/limits.ts';
-import { isPackageId } from '../model/package.ts';
+import { isPackageId, isPrintable } from '../model/package.ts';
 import { nodeNamePattern } from '../model/site.ts';
 import { mechanismsSchema } from './payload.ts';
 
 const count = z.int().nonnegative();
 const packageId = z.string().refine(isPackageId, 'is not a package id');
 
-export const nodeMessage = z.object({ name: z.string(), kind: z.enum(['site', 'dp', 'branch']), software: z.string() });
+export const nodeMessage = z.object({
+  name: z.string().regex(nodeNamePattern),
+  kind: z.enum(['site', 'dp', 'branch']),
+  software: z.string(),
+});
 export type NodeMessage = z.infer<typeof nodeMessage>;
+
+/** Answer to `GET /v1/proof?nonce=…`, which needs no token. */
+export const proofMessage = z.object({ proof: z.string() });
 
 /** Newest installed version of each package a node holds. */
 export const heldPackagesMessage = z.object({
-  packages: z.array(z.object({ id: packageId, name: z.string(), version: z.int().min(1) })),
+  packages: z.array(z.object({ id: packageId, name: z.string(), version: z.int().min(1).max(limits.versionMax) })),
 });
 export type HeldPackagesMessage = z.infer<typeof heldPackagesMessage>;
 
@@ -101,25 +108,27 @@ export const statusMessage = z.object({
 export type StatusMessage = z.infer<typeof statusMessage>;
 
 export const createPackageMessage = z.strictObject({
-  name: z.string().trim().min(1).max(limits.packageNameCharactersMax),
+  name: z.string().trim().min(1).max(limits.packageNameCharactersMax).refine(isPrintable, 'has control characters'),
   source: z.string().min(1),
 });
 export const createdPackageMessage = z.object({ id: packageId });
 
 export const distributeMessage = z.strictObject({ to: z.string().regex(nodeNamePattern) });
 
+function isBareOrigin(text: string): boolean {
+  return URL.canParse(text) && new URL(text).protocol === 'http:' && new URL(text).origin === text.replace(/\/$/, '');
+}
+
 export const setDestinationMessage = z.strictObject({
   kind: z.enum(['site', 'dp']),
-  url: z
-    .url({ protocol: /^http$/ })
-    .refine((text) => new URL(text).pathname === '/' && new URL(text).search === '', 'must be http://host:port alone'),
+  url: z.string().refine(isBareOrigin, 'must be http://host:port alone'),
   token: z.string().min(16).max(256),
   receives: z.enum(['all', 'assigned']).default('assigned'),
 });
 export const setOpenMessage = z.strictObject({ isOpen: z.boolean() });
 
 export const errorMessage = z.object({
-  error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }),
+  error: z.object({ code: z.string().max(40), message: z.string().max(4_000), hint: z.string().max(1_000).optional() }),
 });
 
 /** Contents one side asks about: at most `missingQuestionCountMax` of them, 8 bytes each. */

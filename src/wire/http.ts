@@ -6,13 +6,14 @@
  * `Upload-Complete`) with `Content-Digest` (RFC 9530) on every piece; downloads are ranged GETs with `If-Range`
  * (RFC 9110 §13, §14), so any static server can stand in for a distribution point.
  */
-import { createHash } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import type { ByteRange } from '../model/content.ts';
 import type { PackageId, Version } from '../model/package.ts';
 import type { PackagePath } from '../model/package-path.ts';
 
 export const httpPaths = {
   node: '/v1/node',
+  proof: '/v1/proof',
   status: '/v1/status',
   packages: '/v1/packages',
   sync: '/v1/sync',
@@ -35,6 +36,11 @@ export const contentTypes = { json: 'application/json', bytes: 'application/octe
 /** `sha-256=:…:` of RFC 9530. */
 export function contentDigest(bytes: Uint8Array): string {
   return `sha-256=:${createHash('sha256').update(bytes).digest('base64')}:`;
+}
+
+/** What only a node with this admin token can answer to `nonce`, 64 hex digits drawn by the asker. */
+export function nodeProof(adminToken: string, nonce: string): string {
+  return createHmac('sha256', adminToken).update(`siteferry node proof ${nonce}`).digest('hex');
 }
 
 /** A strong entity tag from an identity. */

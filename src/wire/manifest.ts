@@ -7,9 +7,9 @@
  */
 import { z } from 'zod';
 import { ReplicationError } from '../errors.ts';
-import { type ContentId, contentIdOf, digestOf, emptyContentId } from '../model/content.ts';
+import { type ContentId, contentIdBytes, contentIdOf, digestOf, emptyContentId } from '../model/content.ts';
 import { limits } from '../model/limits.ts';
-import { isPackageId, type PackageId, type Version } from '../model/package.ts';
+import { isPackageId, isPrintable, type PackageId, type Version } from '../model/package.ts';
 import { linkFault, type PackagePath, pathFault } from '../model/package-path.ts';
 import { decodeFrame, encodeFrame, type FrameKind } from './frame.ts';
 import { decodeForeign, encodeOwn } from './msgpack.ts';
@@ -53,18 +53,16 @@ const manifestFrame: FrameKind = {
   noun: 'manifest',
 };
 
-/** On the wire an entry is an array: `[path, 'f', bytes, sha256, flags]`, `[path, 'd']` or `[path, 'l', target]`. */
-const wireEntry = z.union([
-  z.tuple([z.string(), z.literal('f'), z.int().nonnegative(), z.instanceof(Uint8Array), z.int().min(0).max(1)]),
-  z.tuple([z.string(), z.literal('d')]),
-  z.tuple([z.string(), z.literal('l'), z.string()]),
-]);
+/**
+ * On the wire an entry is an array: `[path, 'f', bytes, sha256, flags]`, `[path, 'd']` or `[path, 'l', target]`. Entries are
+ * checked by hand and up to the first fault: a schema library collects the faults of a million bad ones until memory ends.
+ */
 const wireManifest = z.strictObject({
-  package: z.string(),
-  name: z.string().min(1).max(limits.packageNameCharactersMax),
-  version: z.int().min(1),
+  package: z.string().max(16),
+  name: z.string().min(1).max(limits.packageNameCharactersMax).refine(isPrintable, 'has control characters'),
+  version: z.int().min(1).max(limits.versionMax),
   createdMs: z.number().nonnegative(),
-  entries: z.array(wireEntry).max(limits.manifestEntryCountMax),
+  entries: z.custom<readonly unknown[]>(Array.isArray, 'is not a list'),
 });
 
 const isExecutableFlag = 1;
@@ -100,6 +98,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   if (!parsed.success) throw invalid(z.prettifyError(parsed.error).slice(0, 500));
   const { package: packageId, name, version, createdMs } = parsed.data;
   if (!isPackageId(packageId)) throw invalid(`"${packageId}" is not a package id`);
+  if (parsed.data.entries.length > limits.manifestEntryCountMax) throw invalid('it has too many entries');
   const entries = parsed.data.entries.map(fromWireEntry);
   const fault = entriesFault(entries);
   if (fault !== undefined) throw invalid(fault);
@@ -121,12 +120,20 @@ function toWireEntry(entry: ManifestEntry): unknown[] {
   }
 }
 
-function fromWireEntry(wire: z.infer<typeof wireEntry>): ManifestEntry {
-  const path = wire[0];
-  if (wire[1] === 'd') return { kind: 'directory', path };
-  if (wire[1] === 'l') return { kind: 'symlink', path, target: wire[2] };
-  const [, , bytes, digest, flags] = wire;
-  if (digest.byteLength !== 32) throw invalid(`"${path}" has a hash of ${digest.byteLength} bytes`);
+function fromWireEntry(wire: unknown): ManifestEntry {
+  const [path, kind, ...rest]: readonly unknown[] = Array.isArray(wire) ? wire : [];
+  if (typeof path !== 'string') throw invalid('an entry has no path');
+  const name = JSON.stringify(path.slice(0, 200));
+  if (kind === 'd' && rest.length === 0) return { kind: 'directory', path };
+  if (kind === 'l' && rest.length === 1 && typeof rest[0] === 'string')
+    return { kind: 'symlink', path, target: rest[0] };
+  const [bytes, digest, flags] = rest;
+  if (kind !== 'f' || rest.length !== 3 || !(digest instanceof Uint8Array))
+    throw invalid(`${name} is no entry we know`);
+  if (typeof bytes !== 'number' || !Number.isSafeInteger(bytes) || bytes < 0)
+    throw invalid(`${name} has an impossible size`);
+  if (digest.byteLength !== contentIdBytes) throw invalid(`${name} has a hash of ${digest.byteLength} bytes`);
+  if (flags !== 0 && flags !== isExecutableFlag) throw invalid(`${name} has flags we do not know`);
   return { kind: 'file', path, bytes, content: contentIdOf(digest), isExecutable: flags === isExecutableFlag };
 }
 

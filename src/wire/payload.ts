@@ -160,7 +160,7 @@ class ExactReader {
 const wireHead = z.strictObject({
   package: z.string(),
   basisVersion: z.int().min(0),
-  version: z.int().min(1),
+  version: z.int().min(1).max(limits.versionMax),
   variant: z.string().regex(/^([0-9a-f]{16})?$/),
   manifestBytes: z.int().min(1).max(limits.manifestBytesMax),
   mechanisms: mechanismsSchema,

@@ -18,9 +18,17 @@ export interface RealLogOptions {
 
 /** JSON lines on standard error, written synchronously so that the last line before a crash is there. */
 export function realLog(options: RealLogOptions): Log {
+  const destination = pino.destination({ fd: 2, sync: true });
+  destination.on('error', () => {});
   const logger = pino(
     { level: options.level, base: options.bound, timestamp: pino.stdTimeFunctions.isoTime },
-    pino.destination({ fd: 2, sync: true }),
+    destination,
   );
-  return (level, event, fields) => logger[level](fields ?? {}, event);
+  return (level, event, fields) => {
+    try {
+      logger[level](fields ?? {}, event);
+    } catch {
+      // A full volume or a reader that went away: losing lines is better than losing the node.
+    }
+  };
 }

@@ -24,7 +24,7 @@ export async function serveHttp(options: ServeOptions, log: Log | undefined): Pr
   const server = createServer(
     {
       maxHeaderSize: limits.requestHeadBytesMax,
-      headersTimeout: limits.silenceMsMax,
+      headersTimeout: limits.requestHeadMsMax,
       keepAliveTimeout: limits.silenceMsMax,
       // Silence counts, not duration: a body over a thin link may take hours. `server.timeout` below watches it.
       requestTimeout: 0,

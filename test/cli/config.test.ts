@@ -11,7 +11,7 @@ import { rejectsWithCode } from '../conformance/expect.ts';
 
 const files = realFiles();
 const random = realRandom();
-const [tokenA, tokenB] = ['a'.repeat(64), 'b'.repeat(64)];
+const [tokenA, tokenB, tokenC] = ['a'.repeat(64), 'b'.repeat(64), 'c'.repeat(64)];
 
 let root = '';
 before(async () => {
@@ -32,6 +32,7 @@ name = "P01"
 port = 8530
 [tokens]
 admin = "${tokenA}"
+feed = "${tokenC}"
 peer = "${tokenB}"
 `;
 
@@ -109,7 +110,7 @@ test('loadConfig() refuses an upstream anywhere but at a branch, and equal token
 
 test('loadConfig() names line and column of a syntax error and quotes nothing of the file', async () => {
   const error = await rejectsWithCode(load(`${good}\noops = "${tokenA}\n`), 'config-invalid');
-  assert.match(error.message, /line 10, column \d+/);
+  assert.match(error.message, /line 11, column \d+/);
   assert.ok(!error.message.includes(tokenA));
 });
 

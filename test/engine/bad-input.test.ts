@@ -44,7 +44,6 @@ async function snapshotError(hierarchy: Hierarchy): Promise<string> {
 /** Each spoils the source of a package that is about to be created. */
 const spoilers: readonly [string, string, (hierarchy: Hierarchy) => void][] = [
   ['an empty folder', 'source-empty', (h) => h.machine('p01').files.makeDirectory('/source')],
-  ['a file where a folder belongs', 'source-missing', (h) => h.machine('p01').files.writeFile('/source', 'x')],
   [
     'a device',
     'source-unsupported',
@@ -113,15 +112,55 @@ for (const [what, code, spoil] of spoilers) {
   });
 }
 
-test('a package whose source does not exist is refused at once', async () => {
+test('a package is refused at once whose source is missing, a file, or the site itself', async () => {
   const { hierarchy, drive } = await bench('missing');
   const link = new PeerLink(hierarchy.operator, { name: 'P01', url: 'http://p01:8100', token: 'a'.repeat(32) });
   const { signal } = new AbortController();
   await drive(hierarchy.status('p01'));
-  const body = bytesOf(JSON.stringify({ name: 'editor', source: '/nowhere' }));
-  await assert.rejects(drive(link.request({ method: 'POST', path: httpPaths.packages, body, signal })), {
-    code: 'source-missing',
+  hierarchy.machine('p01').files.writeFile('/file', 'x');
+  for (const [source, code] of [
+    ['/nowhere', 'source-missing'],
+    ['/file', 'source-missing'],
+  ] as const) {
+    const body = bytesOf(JSON.stringify({ name: 'editor', source }));
+    await assert.rejects(drive(link.request({ method: 'POST', path: httpPaths.packages, body, signal })), { code });
+  }
+});
+
+for (const source of ['/', '/node', '/node/catalog']) {
+  test(`the site's own directory is never published, as from the source ${source}`, async () => {
+    const { hierarchy, drive } = await bench(`own ${source}`);
+    await drive(hierarchy.command('p01', 'POST', httpPaths.packages, { name: 'self', source }));
+    assert.equal(await drive(snapshotError(hierarchy)), 'path-refused');
   });
+}
+
+test('the token for reading sends nothing, and nobody sends a site versions of its own packages', async () => {
+  const { hierarchy, drive } = await bench('tokens');
+  hierarchy.publishSource(plain);
+  const packageId = await drive(hierarchy.setUp());
+  await drive(hierarchy.reaches('c01', packageId, 1));
+  const [file] = hierarchy.machine('c01').files.filesBelow(`/node/outbox/${packageId}`);
+  assert.ok(file);
+  const bytes = hierarchy.machine('c01').files.readFile(file) ?? new Uint8Array();
+  const id = contentIdOf(createHash('sha256').update(bytes).digest());
+  hierarchy.machine('operator').files.writeFile('/payload', bytes);
+  const send = (token: string) => {
+    const link = new PeerLink(hierarchy.operator, { name: 'P01', url: 'http://p01:8100', token });
+    const order = {
+      id,
+      path: '/payload',
+      bytes: bytes.byteLength,
+      signal: new AbortController().signal,
+      onProgress: async () => {},
+    };
+    return drive(uploadPayload(hierarchy.operator, link, order));
+  };
+  await assert.rejects(send('p'.repeat(32)), { code: 'peer-unauthorized' });
+  assert.deepEqual(
+    [(await send('f'.repeat(32))).state, (await send('f'.repeat(32))).error],
+    ['failed', 'payload-invalid'],
+  );
 });
 
 test('zero-byte files, 10,000 small files, names in any script, by case and by normalisation all arrive', async () => {
@@ -262,7 +301,7 @@ test('a payload whose manifest lies is refused with a code, and what is installe
   hierarchy.simulation.machines
     .find((machine) => machine.name === 'operator')
     ?.files.writeFile('/evil', new Uint8Array(bytes));
-  const link = new PeerLink(hierarchy.operator, { name: 'C01', url: 'http://c01:8100', token: 'p'.repeat(32) });
+  const link = new PeerLink(hierarchy.operator, { name: 'C01', url: 'http://c01:8100', token: 'f'.repeat(32) });
   const order = {
     id,
     path: '/evil',

@@ -53,6 +53,7 @@ export const smallHierarchy: Posts = {
 
 const port = 8100;
 const adminToken = 'a'.repeat(32);
+const feedToken = 'f'.repeat(32);
 const peerToken = 'p'.repeat(32);
 const anything = z.unknown();
 
@@ -112,7 +113,7 @@ export class Hierarchy {
       kind: post.kind,
       name: post.name,
       listen: { host, port },
-      tokens: { admin: adminToken, peer: peerToken },
+      tokens: { admin: adminToken, feed: feedToken, peer: peerToken },
       ...(post.upstream === undefined
         ? {}
         : { upstream: { url: `http://${post.upstream}:${port}`, token: peerToken, pollSeconds: 20 } }),
@@ -189,7 +190,7 @@ export class Hierarchy {
   async setUp(): Promise<PackageId> {
     for (const [host, { name, kind, parent }] of Object.entries(this.#posts)) {
       if (parent === undefined) continue;
-      const destination = { kind, url: `http://${host}:${port}`, token: peerToken, receives: 'all' };
+      const destination = { kind, url: `http://${host}:${port}`, token: feedToken, receives: 'all' };
       await this.command(parent, 'PUT', httpPaths.destination(name), destination);
     }
     return await this.persist('p01', async (link, signal) => {

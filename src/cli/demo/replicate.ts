@@ -93,7 +93,7 @@ class Story {
     to: DemoNode,
     how: { readonly kind: 'site' | 'dp'; readonly receives: 'all' | 'assigned' },
   ): Promise<void> {
-    const body = { ...how, url: to.origin, token: to.config.tokens.peer };
+    const body = { ...how, url: to.origin, token: to.config.tokens.feed };
     await this.command(at.admin, { method: 'PUT', path: httpPaths.destination(to.name), body });
   }
 

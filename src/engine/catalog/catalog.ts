@@ -5,10 +5,12 @@
  *
  * Commit point of a version: the rename of its manifest file. Everything it names must be in the library before.
  */
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { z } from 'zod';
 import { ReplicationError } from '../../errors.ts';
+import { type ContentId, contentIdOf } from '../../model/content.ts';
 import { limits } from '../../model/limits.ts';
 import {
   isPackageId,
@@ -76,6 +78,7 @@ export class Catalog {
   /** Ascending. */
   readonly #versions = new Map<PackageId, Version[]>();
   readonly #manifests = new Map<string, Manifest>();
+  readonly #manifestFiles = new Map<string, { path: string; identity: ContentId; bytes: number }>();
   /** Records are read, changed and written by one at a time. */
   readonly #turn = pLimit(1);
 
@@ -285,6 +288,18 @@ export class Catalog {
       'content-missing',
       `Cannot read version ${version} of ${id}: this node does not hold it`,
     );
+  }
+
+  /** Where the encoded manifest lies, for serving it without holding it in memory, and what it is called. */
+  async manifestFile(id: PackageId, version: Version): Promise<{ path: string; identity: ContentId; bytes: number }> {
+    const key = `${id}/${version}`;
+    const known = this.#manifestFiles.get(key);
+    if (known !== undefined && this.versions(id).includes(version)) return known;
+    const bytes = await this.manifestBytes(id, version);
+    const identity = contentIdOf(createHash('sha256').update(bytes).digest());
+    const file = { path: this.#manifestPath(id, version), identity, bytes: bytes.byteLength };
+    this.#manifestFiles.set(key, file);
+    return file;
   }
 
   async manifest(id: PackageId, version: Version): Promise<Manifest> {

@@ -9,6 +9,7 @@ import { applyDelta, RdcError } from 'native-free-rdc';
 import { ReplicationError } from '../../errors.ts';
 import { type ContentId, emptyContentId } from '../../model/content.ts';
 import { limits } from '../../model/limits.ts';
+import { siteCodeOf } from '../../model/package.ts';
 import { contentsOf, decodeManifest, type Manifest } from '../../wire/manifest.ts';
 import {
   decodeBatch,
@@ -37,6 +38,8 @@ export interface ApplyParts {
   readonly world: World;
   readonly store: ContentStore;
   readonly catalog: Catalog;
+  /** Who we are: nobody may send us versions of our own packages. */
+  readonly identity: { readonly name: string };
 }
 
 /**
@@ -51,6 +54,12 @@ export async function applyPayload(
 ): Promise<AppliedPayload> {
   const cursor = new RecordCursor(payloadRecords(source), signal);
   const head = decodePayloadHead((await cursor.expect('head')).body);
+  if (siteCodeOf(head.packageId) === parts.identity.name) {
+    throw new ReplicationError(
+      'payload-invalid',
+      `Cannot apply a payload: versions of ${head.packageId} are made here, not received`,
+    );
+  }
   const manifestBytes = await readManifest(parts, cursor, head);
   const manifest = decodeManifest(manifestBytes);
   if (manifest.packageId !== head.packageId || manifest.version !== head.version) {
@@ -59,6 +68,7 @@ export async function applyPayload(
       `Cannot apply a payload: its manifest is of ${manifest.packageId} version ${manifest.version}`,
     );
   }
+  await refuseTooLarge(parts, manifest);
   await using ingest = parts.store.ingest();
   await new ContentApplier(parts, cursor, ingest, contentsOf(manifest)).run();
   await ingest.commit();
@@ -71,6 +81,18 @@ export async function applyPayload(
   }
   await parts.catalog.publishVersion(manifest, manifestBytes);
   return { head, manifest };
+}
+
+/** A small payload may unpack to much: the room is looked for before the first content is written. */
+async function refuseTooLarge({ world, store }: ApplyParts, manifest: Manifest): Promise<void> {
+  let neededBytes: number = limits.freeBytesMin;
+  for (const [content, bytes] of contentsOf(manifest)) if (!store.has(content)) neededBytes += bytes;
+  const freeBytes = await world.files.freeBytes(store.publishPlace.staging);
+  if (freeBytes >= neededBytes) return;
+  throw new ReplicationError(
+    'disk-full',
+    `Cannot install version ${manifest.version} of ${manifest.packageId}: ${neededBytes} bytes are needed, ${freeBytes} are free`,
+  );
 }
 
 async function readManifest(parts: ApplyParts, cursor: RecordCursor, head: PayloadHead): Promise<Uint8Array> {

@@ -20,6 +20,8 @@ export interface SnapshotOrder {
   readonly packageId: PackageId;
   readonly packageName: string;
   readonly source: string;
+  /** The node's own directory, with its secrets: the source may neither contain it nor lie in it. */
+  readonly nodeDirectory: string;
   /** The version the source was last seen as, when there is one. */
   readonly previous: Manifest | undefined;
   /** The new version's number is above this one: what anyone is known to hold. */
@@ -42,6 +44,7 @@ export async function takeSnapshot(
   order: SnapshotOrder,
   signal: AbortSignal,
 ): Promise<Snapshot> {
+  await refuseOwnDirectory(world, order);
   const { entries: found, portabilityWarnings } = await walkSource(world.files, order.source, signal);
   await using ingest = store.ingest();
   const root = await world.files.realPath(order.source);
@@ -58,6 +61,19 @@ export async function takeSnapshot(
   const manifest: Manifest = { packageId, packageName, version, createdMs: world.clock.wallMs(), entries };
   if (order.previous !== undefined && sameTree(order.previous, manifest)) return { changed: false };
   return { changed: true, manifest, manifestBytes: encodeManifest(manifest), portabilityWarnings };
+}
+
+/** A node that publishes its own directory publishes its tokens, and itself again with each version. */
+async function refuseOwnDirectory({ files }: World, order: SnapshotOrder): Promise<void> {
+  if ((await files.facts(order.source)) === undefined) return;
+  const [source, own] = [await files.realPath(order.source), await files.realPath(order.nodeDirectory)];
+  const isWithin = (inner: string, outer: string): boolean =>
+    `${inner}/`.startsWith(outer.endsWith('/') ? outer : `${outer}/`);
+  if (!isWithin(own, source) && !isWithin(source, own)) return;
+  throw new ReplicationError(
+    'path-refused',
+    `Cannot publish ${order.source}: the site's own directory ${own} must not be part of a package`,
+  );
 }
 
 async function readEntry(

@@ -18,6 +18,7 @@ export interface DespoolParts {
   readonly catalog: Catalog;
   readonly inbox: Inbox;
   readonly outbox: Outbox;
+  readonly identity: { readonly name: string };
 }
 
 export type DespoolOutcome =

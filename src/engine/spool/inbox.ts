@@ -102,8 +102,10 @@ export class Inbox {
 
   async #append(id: ContentId, length: number, offset: number, piece: Uint8Array): Promise<AppendOutcome> {
     const known = this.find(id);
-    const row =
-      known === undefined || (known.state === 'failed' && offset === 0) ? await this.#begin(id, length) : known;
+    // Named by its SHA-256, a payload has one length: whoever began it with another one was wrong.
+    const isToBegin =
+      offset === 0 && (known?.state === 'failed' || (known?.state === 'receiving' && known.length !== length));
+    const row = known === undefined || isToBegin ? await this.#begin(id, length) : known;
     if (row.length !== length) {
       throw new ReplicationError(
         'payload-invalid',
@@ -132,9 +134,9 @@ export class Inbox {
       throw new ReplicationError('limit-exceeded', `Cannot accept a payload of ${length} bytes`);
     }
     await this.#world.files.makeDirectory(this.#directory);
-    await this.#dropLongestUntouched();
+    const openBytes = await this.#makeRoom(id);
     const freeBytes = await this.#world.files.freeBytes(this.#directory);
-    if (freeBytes - length < limits.freeBytesMin) {
+    if (freeBytes - openBytes - length < limits.freeBytesMin) {
       throw new ReplicationError(
         'disk-full',
         `Cannot accept a payload of ${length} bytes: ${freeBytes} are free, ${limits.freeBytesMin} must stay so`,
@@ -152,17 +154,23 @@ export class Inbox {
     return row;
   }
 
-  /** Uploads that nobody goes on with give way to new ones, the longest untouched first. */
-  async #dropLongestUntouched(): Promise<void> {
+  /** Abandoned uploads give way to new ones. Returns the bytes that the open ones have still to come. */
+  async #makeRoom(id: ContentId): Promise<number> {
     const rows = this.#database
       .entries(table)
-      .map(({ key, value }) => ({ id: key as ContentId, row: uploadRow.parse(value) }));
-    const open = rows.filter(({ row }) => row.state === 'receiving');
-    open.sort((left, right) => left.row.touchedMs - right.row.touchedMs);
-    for (const { id } of open.slice(0, Math.max(0, open.length + 1 - limits.openUploadCountMax))) {
-      await this.#world.files.remove(this.pathOf(id));
-      await this.#database.transaction((transaction) => transaction.remove(table, id));
+      .map(({ key, value }) => ({ key: key as ContentId, row: uploadRow.parse(value) }));
+    const open = rows.filter(({ key, row }) => row.state === 'receiving' && key !== id);
+    const limitMs = this.#world.clock.wallMs() - limits.abandonedUploadMs;
+    const abandoned = open.filter(({ row }) => row.touchedMs < limitMs);
+    for (const { key } of abandoned) {
+      await this.#world.files.remove(this.pathOf(key));
+      await this.#database.transaction((transaction) => transaction.remove(table, key));
     }
+    const left = open.filter((upload) => !abandoned.includes(upload));
+    if (left.length >= limits.openUploadCountMax) {
+      throw new ReplicationError('peer-busy', `Cannot accept another payload: ${left.length} are under way`);
+    }
+    return left.reduce((sum, { row }) => sum + row.length - row.offset, 0);
   }
 
   /** The received bytes, whatever they are. */

@@ -248,21 +248,26 @@ function readerOver(handle: FileHandle, startByte: number, bytes: number): Conte
 }
 
 /**
- * All bytes of a content, as `readContent` gives them, compared with its name as they pass: whoever makes something of
- * them learns at the end whether they were right. A content that is not is forgotten, and `content-damaged` thrown.
+ * All bytes of a content, as `readContent` gives them, compared with its name as they pass. The last block is given only
+ * when all were right: whoever reads to the end has the right bytes, and nobody gets a whole wrong content. One that is
+ * wrong is forgotten, and `content-damaged` thrown.
  */
 export async function* readVerified(store: ContentStore, id: ContentId): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256');
+  let held: Uint8Array | undefined;
   for await (const block of readContent(store, id)) {
+    if (held !== undefined) yield held;
     hash.update(block);
-    yield block;
+    held = block;
   }
-  if (contentIdOf(hash.digest()) === id) return;
-  await store.forget(id);
-  throw new ReplicationError(
-    'content-damaged',
-    `Cannot use content ${id}: the library holds other bytes under its name`,
-  );
+  if (contentIdOf(hash.digest()) !== id) {
+    await store.forget(id);
+    throw new ReplicationError(
+      'content-damaged',
+      `Cannot use content ${id}: the library holds other bytes under its name`,
+    );
+  }
+  if (held !== undefined) yield held;
 }
 
 /**

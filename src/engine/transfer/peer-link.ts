@@ -123,7 +123,8 @@ function tryParseJson(bytes: Uint8Array): unknown {
   }
 }
 
-function parseJson(bytes: Uint8Array, from: string): unknown {
+/** Throws `peer-answer-invalid` unless the bytes are JSON. */
+export function parseJson(bytes: Uint8Array, from: string): unknown {
   const value = tryParseJson(bytes);
   if (value === undefined)
     throw new ReplicationError('peer-answer-invalid', `Cannot read the answer of ${from}: it is not JSON`);

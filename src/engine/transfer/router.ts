@@ -5,12 +5,14 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { type ErrorCode, isErrorCode, ReplicationError } from '../../errors.ts';
 import { limits } from '../../model/limits.ts';
-import { contentTypes } from '../../wire/http.ts';
+import { contentTypes, httpPaths, nodeProof } from '../../wire/http.ts';
 import type { Log } from '../../world/log.ts';
 import type { Handler, IncomingRequest, OutgoingResponse } from '../../world/network.ts';
 
-/** `peer`: other nodes and everyone above. `admin`: whoever may command this node. */
-export type Access = 'peer' | 'admin';
+/** What a token opens, each more than the one before: reading, sending payloads to this node, commanding it. */
+export type Access = 'peer' | 'feed' | 'admin';
+
+const ranks: Readonly<Record<Access, number>> = { peer: 1, feed: 2, admin: 3 };
 
 export interface RoutedRequest {
   readonly request: IncomingRequest;
@@ -27,31 +29,45 @@ export interface Route {
   readonly handle: (routed: RoutedRequest) => Promise<OutgoingResponse>;
 }
 
-export interface Tokens {
-  readonly peer: string;
-  readonly admin: string;
-}
+export type Tokens = Readonly<Record<Access, string>>;
 
 /** Unknown path, unknown method and missing right all look alike to whoever has no token. */
 export function createRouter(routes: readonly Route[], tokens: Tokens, log: Log): Handler {
   return async (request) => {
     const access = accessOf(request.headers['authorization'], tokens);
-    if (access === undefined) return errorResponse(401, 'peer-unauthorized', 'a valid token is needed');
     const url = parseTarget(request.path);
+    if (access === undefined) return url?.pathname === httpPaths.proof ? prove(url, tokens.admin) : refuseStranger();
     for (const route of routes) {
       const params =
         url === undefined || route.method !== request.method ? undefined : match(route.pattern, url.pathname);
       if (params === undefined || url === undefined) continue;
-      if (route.access === 'admin' && access !== 'admin')
-        return errorResponse(403, 'peer-unauthorized', 'the admin token is needed');
+      if (ranks[access] < ranks[route.access]) {
+        return errorResponse(403, 'peer-unauthorized', `the ${route.access} token is needed`);
+      }
       try {
         return await route.handle({ request, params, query: url.searchParams });
       } catch (error) {
-        return failure(error, log, route);
+        return failure(error, log, route, access);
       }
     }
     return errorResponse(404, 'usage', 'there is nothing here');
   };
+}
+
+/** The connection of a stranger is not kept: it would be in the way of those who have a token. */
+function refuseStranger(): OutgoingResponse {
+  const refusal = errorResponse(401, 'peer-unauthorized', 'a valid token is needed');
+  return { ...refusal, headers: { ...refusal.headers, connection: 'close' } };
+}
+
+/**
+ * Lets a client make sure that the right node listens here before it shows the admin token: after a crash anybody on
+ * the machine may listen on the port.
+ */
+function prove(url: URL, adminToken: string): OutgoingResponse {
+  const nonce = url.searchParams.get('nonce') ?? '';
+  if (!/^[0-9a-f]{64}$/.test(nonce)) return refuseStranger();
+  return { ...jsonResponse(200, { proof: nodeProof(adminToken, nonce) }) };
 }
 
 function parseTarget(path: string): URL | undefined {
@@ -62,9 +78,12 @@ function parseTarget(path: string): URL | undefined {
 function accessOf(authorization: string | undefined, tokens: Tokens): Access | undefined {
   const token = /^Bearer (\S{1,512})$/.exec(authorization ?? '')?.[1] ?? '';
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  const isAdmin = timingSafeEqual(digest(token), digest(tokens.admin));
-  const isPeer = timingSafeEqual(digest(token), digest(tokens.peer));
-  return isAdmin ? 'admin' : isPeer ? 'peer' : undefined;
+  const shown = digest(token);
+  // All three are compared, whichever it is.
+  const opened = (['admin', 'feed', 'peer'] as const).filter((access) =>
+    timingSafeEqual(shown, digest(tokens[access])),
+  );
+  return opened[0];
 }
 
 function match(pattern: string, pathname: string): Record<string, string> | undefined {
@@ -108,9 +127,16 @@ const statusByCode: Partial<Record<ErrorCode, number>> = {
   'disk-full': 507,
 };
 
-function failure(error: unknown, log: Log, route: Route): OutgoingResponse {
+/** Peers get the code; what happened here, with its paths, is for those who command the node. */
+function failure(error: unknown, log: Log, route: Route, access: Access): OutgoingResponse {
   if (error instanceof ReplicationError && error.code !== 'internal') {
-    return errorResponse(statusByCode[error.code] ?? 500, error.code, error.message, error.hint);
+    const isTold = access === 'admin' || statusByCode[error.code] !== 507;
+    return errorResponse(
+      statusByCode[error.code] ?? 500,
+      error.code,
+      isTold ? error.message : 'there is no room',
+      error.hint,
+    );
   }
   log('error', 'a request failed unexpectedly', {
     route: `${route.method} ${route.pattern}`,

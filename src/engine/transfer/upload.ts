@@ -5,10 +5,10 @@
 import { ReplicationError } from '../../errors.ts';
 import type { ContentId } from '../../model/content.ts';
 import { limits } from '../../model/limits.ts';
-import { type UploadMessage, uploadMessage } from '../../wire/api.ts';
+import { parseAnswer, type UploadMessage, uploadMessage } from '../../wire/api.ts';
 import { contentDigest, contentTypes, httpPaths, parseCount } from '../../wire/http.ts';
 import type { World } from '../../world/world.ts';
-import type { PeerLink } from './peer-link.ts';
+import { type PeerLink, parseJson } from './peer-link.ts';
 
 export interface UploadOrder {
   /** The payload's SHA-256, by which the receiver knows it. */
@@ -35,15 +35,13 @@ async function uploadState(link: PeerLink, order: UploadOrder): Promise<UploadMe
   const response = await link.request(request);
   const body = await link.bytes(response);
   if (response.status === 404) return undefined;
-  const parsed = uploadMessage.safeParse(JSON.parse(Buffer.from(body).toString()));
-  if (!parsed.success)
-    throw new ReplicationError('peer-answer-invalid', `Cannot read what ${link.name} says of an upload`);
-  return parsed.data;
+  return parseAnswer(uploadMessage, parseJson(body, link.name), link.name);
 }
 
 async function sendPieces(world: World, link: PeerLink, order: UploadOrder, startByte: number): Promise<void> {
   await using file = await world.files.open(order.path, 'read');
   let pieceBytes: number = limits.uploadPieceBytesMin;
+  let movedCount = 0;
   for (let offset = startByte; offset < order.bytes; ) {
     order.signal.throwIfAborted();
     const piece = new Uint8Array(Math.min(pieceBytes, order.bytes - offset));
@@ -55,7 +53,12 @@ async function sendPieces(world: World, link: PeerLink, order: UploadOrder, star
       );
     }
     const beganMs = world.clock.monotonicMs();
-    offset = await sendPiece(link, order, offset, piece);
+    const next = await sendPiece(link, order, offset, piece);
+    movedCount = next === offset + piece.byteLength ? 0 : movedCount + 1;
+    if (movedCount > limits.movedUploadCountMax) {
+      throw new ReplicationError('peer-answer-invalid', `${link.name} keeps changing its mind where the upload stands`);
+    }
+    offset = next;
     pieceBytes = nextPieceBytes(pieceBytes, world.clock.monotonicMs() - beganMs);
     await order.onProgress();
   }
