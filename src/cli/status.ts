@@ -108,6 +108,7 @@ export function describeWaiting(job: WaitingMessage, nowMs: number): string {
   const parts = [`${job.queue} ${job.key}: ${job.state === 'parked' ? 'parked, waits for a person' : job.state}`];
   if (job.untilMs !== undefined) parts.push(`tried again in ${formatSeconds(Math.max(0, job.untilMs - nowMs) / 1000)}`);
   if (job.error !== undefined) parts.push(`${job.error.code}: ${job.error.message}`);
+  if (job.error?.hint !== undefined) parts.push(`try: ${job.error.hint}`);
   return parts.join(', ');
 }
 

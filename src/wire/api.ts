@@ -63,7 +63,7 @@ export const waitingMessage = z.object({
   attempts: count,
   /** When it is tried again, wall clock; absent when nothing but a person moves it. */
   untilMs: z.number().optional(),
-  error: z.object({ code: z.string(), message: z.string() }).optional(),
+  error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
 });
 export type WaitingMessage = z.infer<typeof waitingMessage>;
 

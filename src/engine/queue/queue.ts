@@ -42,10 +42,13 @@ export interface Job<Body extends RecordValue = RecordValue> {
   readonly notBeforeMs: number;
   /** Only a person, or putting it again, moves it. */
   readonly isParked: boolean;
-  readonly error?: { readonly code: ErrorCode; readonly message: string };
+  readonly error?: JobError;
   /** Different at each put of anything: tells a finished run whether it was overtaken. */
   readonly revision: number;
 }
+
+/** Why it waits, and what a person may do about it. */
+export type JobError = { readonly code: ErrorCode; readonly message: string; readonly hint?: string };
 
 export interface PutOptions {
   readonly priority?: number;
@@ -73,7 +76,9 @@ const storedJob = z.object({
   attempts: z.number(),
   notBeforeMs: z.number(),
   isParked: z.boolean(),
-  error: z.object({ code: z.string().refine(isErrorCode), message: z.string() }).optional(),
+  error: z
+    .object({ code: z.string().refine(isErrorCode), message: z.string(), hint: z.string().optional() })
+    .optional(),
   revision: z.number(),
 });
 
@@ -319,6 +324,6 @@ function goesBefore(left: Job, right: Job): boolean {
   return left.priority === right.priority ? left.sequence < right.sequence : left.priority < right.priority;
 }
 
-function briefly(error: ReplicationError): { code: ErrorCode; message: string } {
-  return { code: error.code, message: error.message.slice(0, 500) };
+function briefly({ code, message, hint }: ReplicationError): JobError {
+  return { code, message: message.slice(0, 500), ...(hint === undefined ? {} : { hint }) };
 }
