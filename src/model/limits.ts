@@ -95,8 +95,6 @@ export const limits = {
   // Work.
   /** Facts §5: packages distributed at once. */
   distributedPackageCountMax: 3,
-  /** Facts §7.1: sendings at once, all sites. */
-  concurrentSendCountMax: 5,
   despoolCountMax: 3,
   retryDelayMsMin: 250,
   retryDelayMsMax: 60_000,
