@@ -19,6 +19,7 @@ export const statusCatalog = {
   30005: { severity: 'error', meaning: 'despooler refused a received package' },
   30006: { severity: 'error', meaning: 'a job was parked and waits for a person' },
   30007: { severity: 'warning', meaning: 'the database was damaged, set aside and rebuilt from disk' },
+  30011: { severity: 'error', meaning: 'a destination holds another tree under a version number of ours' },
   30010: { severity: 'error', meaning: 'a content of the library was found missing or damaged' },
   30009: { severity: 'error', meaning: 'a destination holds a newer version than this site: this site lost something' },
   30008: { severity: 'info', meaning: 'a branch distribution point pulled a package version' },

@@ -73,7 +73,7 @@ export function branchRoutes({ queue }: Engine): Route[] {
 async function poll(engine: Engine, upstream: PeerAddress, signal: AbortSignal): Promise<void> {
   const { completeness, queue, world } = engine;
   await using link = new PeerLink(world, upstream);
-  for (const [packageId, version] of await askHeldPackages(link, signal)) {
+  for (const [packageId, { version }] of await askHeldPackages(link, signal)) {
     const known = queue.find('pull', packageId);
     if (version <= (await completeness.newestWhole(packageId))) continue;
     if (known !== undefined && pullBody.parse(known.body).version >= version) continue;

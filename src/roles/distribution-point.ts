@@ -44,7 +44,9 @@ async function heldPackages({ catalog, completeness }: Engine): Promise<HeldPack
   const packages: HeldPackagesMessage['packages'] = [];
   for (const { id, name } of catalog.packages()) {
     const version = await completeness.newestWhole(id);
-    if (version !== 0) packages.push({ id, name, version });
+    if (version === 0) continue;
+    const { identity } = await catalog.manifestFile(id, version);
+    packages.push({ id, name, version, manifest: identity });
   }
   return { packages };
 }

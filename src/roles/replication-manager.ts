@@ -11,7 +11,7 @@ import { startConsumer } from '../engine/queue/consumer.ts';
 import { startPeriodically } from '../engine/queue/periodically.ts';
 import type { Job } from '../engine/queue/queue.ts';
 import { type PayloadFile, variantOf } from '../engine/spool/outbox.ts';
-import { askHeldContents, askHeldPackages, askHeldVersion } from '../engine/transfer/inventory.ts';
+import { askHeldContents, askHeldPackages, askHeldVersion, type Held } from '../engine/transfer/inventory.ts';
 import { PeerLink } from '../engine/transfer/peer-link.ts';
 import { ReplicationError } from '../errors.ts';
 import type { ContentId } from '../model/content.ts';
@@ -72,7 +72,8 @@ async function takeInventory(engine: Engine, job: Job, signal: AbortSignal): Pro
   const held = await askHeldPackages(link, signal);
   for (const { id } of catalog.packages()) {
     if (!catalog.destinationsOf(id).some(({ name }) => name === destination.name)) continue;
-    const [told, confirmed] = [held.get(id) ?? 0, holdings.confirmedVersion(destination.name, id)];
+    const [told, confirmed] = [held.get(id)?.version ?? 0, holdings.confirmedVersion(destination.name, id)];
+    await tellConflict(engine, destination, id, held.get(id));
     if (confirmed !== undefined && told < confirmed) {
       await journal.tell(
         30004,
@@ -91,6 +92,23 @@ async function takeInventory(engine: Engine, job: Job, signal: AbortSignal): Pro
     if (told < catalog.newestVersion(id))
       await queue.put('replicate', `${id}/${destination.name}`, { caution: 0 }, { keepWaiting: true });
   }
+}
+
+/** Two trees under one number: only after both sides lost something. A new version replaces both. */
+async function tellConflict(
+  { catalog, journal }: Engine,
+  { name }: DestinationRecord,
+  id: PackageId,
+  held: Held | undefined,
+): Promise<void> {
+  if (held === undefined || !catalog.versions(id).includes(held.version)) return;
+  const { identity } = await catalog.manifestFile(id, held.version);
+  if (identity === held.manifest) return;
+  await journal.tell(
+    30011,
+    component,
+    `${name} holds another version ${held.version} of package ${id} than this site: change the source and update the package`,
+  );
 }
 
 /** The job's key is `<package>/<destination>`. */

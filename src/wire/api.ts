@@ -25,7 +25,15 @@ export const proofMessage = z.object({ proof: z.string() });
 
 /** Newest installed version of each package a node holds. */
 export const heldPackagesMessage = z.object({
-  packages: z.array(z.object({ id: packageId, name: z.string(), version: z.int().min(1).max(limits.versionMax) })),
+  packages: z.array(
+    z.object({
+      id: packageId,
+      name: z.string(),
+      version: z.int().min(1).max(limits.versionMax),
+      /** SHA-256 of the encoded manifest: two nodes that name a version mean the same tree. */
+      manifest: z.string().refine(isContentId, 'is not a SHA-256'),
+    }),
+  ),
 });
 export type HeldPackagesMessage = z.infer<typeof heldPackagesMessage>;
 

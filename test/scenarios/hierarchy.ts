@@ -214,7 +214,7 @@ export class Hierarchy {
   async reaches(host: string, packageId: PackageId, version: number): Promise<void> {
     for (;;) {
       const held = await this.persist(host, (link, signal) => askHeldPackages(link, signal));
-      if ((held.get(packageId) ?? 0) >= version) return;
+      if ((held.get(packageId)?.version ?? 0) >= version) return;
       await this.operator.clock.sleep(1_000);
     }
   }
@@ -224,7 +224,7 @@ export class Hierarchy {
     const { signal } = new AbortController();
     await using link = new PeerLink(this.operator, { name: host, url: `http://${host}:${port}`, token: peerToken });
     try {
-      for (const [packageId, version] of await askHeldPackages(link, signal))
+      for (const [packageId, { version }] of await askHeldPackages(link, signal))
         await this.#checkVersion(link, packageId, version, signal);
     } catch (error) {
       // A broken connection says nothing; a wrong byte says all.

@@ -8,15 +8,21 @@ import { contentHint, contentHintBytes, heldPackagesMessage } from '../../wire/a
 import { contentTypes, httpPaths } from '../../wire/http.ts';
 import type { PeerLink } from './peer-link.ts';
 
+export interface Held {
+  readonly version: Version;
+  /** SHA-256 of the encoded manifest. */
+  readonly manifest: ContentId;
+}
+
 /** Newest version of each package the peer has installed. */
-export async function askHeldPackages(link: PeerLink, signal: AbortSignal): Promise<ReadonlyMap<PackageId, Version>> {
+export async function askHeldPackages(link: PeerLink, signal: AbortSignal): Promise<ReadonlyMap<PackageId, Held>> {
   const { packages } = await link.json(heldPackagesMessage, { method: 'GET', path: httpPaths.packages, signal });
-  return new Map(packages.map((held) => [held.id, held.version]));
+  return new Map(packages.map(({ id, version, manifest }) => [id, { version, manifest }]));
 }
 
 /** Newest version of one package, 0 when it has none. */
 export async function askHeldVersion(link: PeerLink, packageId: PackageId, signal: AbortSignal): Promise<Version | 0> {
-  return (await askHeldPackages(link, signal)).get(packageId) ?? 0;
+  return (await askHeldPackages(link, signal)).get(packageId)?.version ?? 0;
 }
 
 /**
