@@ -5,8 +5,9 @@
 import { join } from 'node:path';
 import { ReplicationError } from '../errors.ts';
 import type { ContentId } from '../model/content.ts';
-import type { PackageId } from '../model/package.ts';
+import type { PackageId, Version } from '../model/package.ts';
 import type { NodeKind } from '../model/site.ts';
+import { contentsOf } from '../wire/manifest.ts';
 import type { Database } from '../world/database.ts';
 import type { World } from '../world/world.ts';
 import { Catalog } from './catalog/catalog.ts';
@@ -90,21 +91,39 @@ async function openTrusted(world: World, path: string): Promise<{ database: Data
 }
 
 /**
- * Contents are missing or damaged. Nothing may go on as if it were here: not the memory of what was installed, and at the
- * creating site the source is read once more, since it may hold what the library lost.
+ * Contents are missing or damaged. Nothing may go on as if they were here: not the memory of what was installed, and at
+ * the creating site the source is read once more, since it may hold what the library lost.
  */
 async function onLoss(
   { catalog, inbox, journal, queue }: Omit<Engine, typeof Symbol.asyncDispose>,
   ids: readonly ContentId[],
 ): Promise<void> {
-  await inbox.forgetInstalled();
-  await journal.tell(
-    30010,
-    'engine',
-    `${ids.length} contents were found missing or damaged, ${ids[0]} among them; versions that need them are no longer claimed`,
-  );
-  for (const record of catalog.packages()) {
-    if (record.source !== undefined) await queue.put('snapshot', record.id, null, { keepWaiting: true });
+  const lost = new Set(ids);
+  const hurt = new Set<string>();
+  for (const { id, source } of catalog.packages()) {
+    for (const version of catalog.versions(id)) {
+      if (!(await namesOneOf(catalog, id, version, lost))) continue;
+      hurt.add(`${id}/${version}`);
+      if (source !== undefined) await queue.put('snapshot', id, null, { keepWaiting: true });
+    }
+  }
+  await inbox.forgetInstalled(({ packageId, version }) => hurt.has(`${packageId}/${version}`));
+  const text = `${ids.length} contents were found missing or damaged, ${ids[0]} among them; versions that need them are no longer claimed`;
+  await journal.tell(30010, 'engine', text);
+}
+
+async function namesOneOf(
+  catalog: Catalog,
+  id: PackageId,
+  version: Version,
+  lost: ReadonlySet<ContentId>,
+): Promise<boolean> {
+  try {
+    return [...contentsOf(await catalog.manifest(id, version)).keys()].some((content) => lost.has(content));
+  } catch (error) {
+    // Its manifest is damaged as well, and set aside by now.
+    if (error instanceof ReplicationError && error.retry === 'elsewhere') return false;
+    throw error;
   }
 }
 

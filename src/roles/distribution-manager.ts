@@ -14,6 +14,9 @@ import { type Role, roleOf } from './role.ts';
 
 const component = 'distribution-manager';
 
+/** How far a destination may be ahead of a site that was restored from a backup. */
+const versionLeapMax = 10_000;
+
 /** `packageCountMax`: facts §5, packages processed at once. */
 export function startDistributionManager(engine: Engine, options: { packageCountMax: number }): Role {
   const parallelCount = options.packageCountMax;
@@ -40,7 +43,9 @@ async function snapshot(engine: Engine, job: Job, signal: AbortSignal): Promise<
   const previous = newest === 0 ? undefined : await catalog.manifest(packageId, newest);
   // A site restored from an old backup must not give a number twice.
   const confirmed = catalog.destinations().map(({ name }) => holdings.confirmedVersion(name, packageId) ?? 0);
-  const versionFloor = Math.max(catalog.package(packageId).lastVersion, ...confirmed);
+  const { lastVersion } = catalog.package(packageId);
+  // A number far beyond all we ever gave is a lie or an accident, and would use up the numbers that are left.
+  const versionFloor = Math.max(lastVersion, ...confirmed.filter((version) => version <= lastVersion + versionLeapMax));
   const taken = await takeSnapshot(
     world,
     store,

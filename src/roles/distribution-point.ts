@@ -84,7 +84,7 @@ async function servePayload(engine: Engine, routed: RoutedRequest): Promise<Outg
   const target = targetOf(engine, routed);
   const basisVersion = Number(routed.query.get('basis') ?? '0');
   const file = await outbox.find({ ...target, basisVersion, variant: '' });
-  if (file === undefined) {
+  if (file === undefined || !(await outbox.isIntact(file))) {
     const isPossible =
       basisVersion === 0 ||
       (basisVersion < target.version && catalog.versions(target.packageId).includes(basisVersion));

@@ -3,7 +3,7 @@
  * who need the same), and hands a send request to the scheduler. Also makes payloads that pulling nodes ask for.
  */
 import { z } from 'zod';
-import type { DestinationRecord } from '../engine/catalog/catalog.ts';
+import type { DestinationRecord } from '../engine/catalog/records.ts';
 import { makePayload } from '../engine/delta/make-payload.ts';
 import { planContents } from '../engine/delta/plan.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -152,13 +152,14 @@ async function replicate(engine: Engine, job: Job, signal: AbortSignal): Promise
     version: newest,
     confirmedVersion: confirmed,
     caution,
+    offset: 0,
     startedMs: (underWay ?? spent)?.startedMs ?? world.clock.wallMs(),
     wireBytes: link.wireBytes + ((underWay ?? spent)?.wireBytes ?? 0),
   });
 }
 
 /** What a send request remembers; the sender has the rest. */
-const requestBody = spentSchema.extend({ version: z.int(), caution: z.int() });
+const requestBody = spentSchema.extend({ version: z.int(), caution: z.int(), offset: z.int() });
 
 /**
  * The send request that this key has already. One that has begun is not replaced, or what it transferred would be lost:
@@ -172,7 +173,7 @@ function requestUnderWay(
   const job = sending ?? queue.find('schedule', key);
   if (job === undefined || job.isParked) return undefined;
   const body = requestBody.parse(job.body);
-  return { ...body, hasBegun: sending !== undefined && body.wireBytes > limits.uploadPieceBytesMin };
+  return { ...body, hasBegun: sending !== undefined && body.offset > 0 };
 }
 
 async function confirmedByAsking(
@@ -254,7 +255,12 @@ async function obtainPayload(engine: Engine, journey: Journey, held: ReadonlySet
   const basis = basisVersion === 0 ? undefined : await catalog.manifest(packageId, basisVersion);
   const targetManifestBytes = await catalog.manifestBytes(packageId, version);
   const basisManifestBytes = basisVersion === 0 ? undefined : await catalog.manifestBytes(packageId, basisVersion);
-  const plan = planContents(target, basis, (id) => held.has(id));
+  const plan = planContents(
+    target,
+    basis,
+    (id) => held.has(id),
+    (id) => store.has(id),
+  );
   return await outbox.obtain({ packageId, basisVersion, version, variant }, () =>
     makePayload(world, store, { target, targetManifestBytes, basisManifestBytes, basisVersion, variant, plan }),
   );

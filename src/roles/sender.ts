@@ -31,6 +31,8 @@ const sendBody = z.object({
   /** What the destination had confirmed when this was planned. */
   confirmedVersion: z.int().nonnegative(),
   caution: z.int().nonnegative(),
+  /** What the receiver has acknowledged: with that, the transfer has begun and is not replaced by another. */
+  offset: z.int().nonnegative(),
   startedMs: z.number(),
   wireBytes: z.int().nonnegative(),
 });
@@ -59,11 +61,13 @@ async function send(engine: Engine, job: Job, signal: AbortSignal): Promise<Hand
   if (confirmed >= body.version) return goOn(engine, body, packageId);
   const file = (await outbox.list(packageId)).find((candidate) => candidate.sha256 === body.sha256);
   // The plan was made for a destination that has moved on since, or its payload is gone.
-  if (file === undefined || confirmed !== body.confirmedVersion) return planAgain(body);
+  if (file === undefined || confirmed !== body.confirmedVersion || !(await outbox.isIntact(file)))
+    return planAgain(body);
   refuseClosed(engine, name);
   const { mechanisms } = await outbox.headOf(file);
   await using link = new PeerLink(world, destination);
-  const soFar = (): SendBody => ({ ...body, wireBytes: body.wireBytes + link.wireBytes });
+  let acknowledged = body.offset;
+  const soFar = (): SendBody => ({ ...body, offset: acknowledged, wireBytes: body.wireBytes + link.wireBytes });
   let verdict: UploadMessage;
   try {
     verdict = await uploadPayload(world, link, {
@@ -71,7 +75,8 @@ async function send(engine: Engine, job: Job, signal: AbortSignal): Promise<Hand
       path: file.path,
       bytes: file.bytes,
       signal,
-      onProgress: async () => {
+      onProgress: async (offset) => {
+        acknowledged = offset;
         await queue.keepProgress(job, soFar());
         refuseClosed(engine, name);
       },

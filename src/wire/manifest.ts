@@ -145,7 +145,6 @@ export function comparePaths(left: PackagePath, right: PackagePath): number {
 /** The first reason why `entries` are not a tree of safe, unique, ordered paths. */
 function entriesFault(entries: readonly ManifestEntry[]): string | undefined {
   if (entries.length > limits.manifestEntryCountMax) return `it has more than ${limits.manifestEntryCountMax} entries`;
-  const leaves = new Set<PackagePath>();
   const sizes = new Map<ContentId, number>();
   let totalBytes = 0;
   let previous: PackagePath | undefined;
@@ -156,7 +155,6 @@ function entriesFault(entries: readonly ManifestEntry[]): string | undefined {
     if (fault !== undefined) return `${name} is refused: ${fault}`;
     if (previous !== undefined && comparePaths(previous, path) >= 0) return `${name} is out of order or twice there`;
     previous = path;
-    leaves.add(path);
     if (entry.kind !== 'file') continue;
     totalBytes += entry.bytes;
     if (totalBytes > limits.contentBytesMax) return 'its sizes add up beyond what can be counted';
@@ -166,13 +164,18 @@ function entriesFault(entries: readonly ManifestEntry[]): string | undefined {
       return `${name} has a hash that also has another size`;
     sizes.set(entry.content, entry.bytes);
   }
-  for (const { path } of entries) {
-    for (let slash = path.indexOf('/'); slash !== -1; slash = path.indexOf('/', slash + 1)) {
-      const parent = path.slice(0, slash);
-      if (leaves.has(parent)) return `${JSON.stringify(path)} lies below ${JSON.stringify(parent)}, which is no parent`;
-    }
-  }
-  return undefined;
+  return nestingFault(entries);
+}
+
+/**
+ * Entries are leaves: nothing may lie below one. With the separator as the smallest character, whatever lies below a path
+ * comes right behind it, so one sort and a look at neighbours suffices however deep the paths are.
+ */
+function nestingFault(entries: readonly ManifestEntry[]): string | undefined {
+  const keys = entries.map(({ path }) => path.replaceAll('/', '\0')).sort();
+  const index = keys.findIndex((key, at) => keys[at + 1]?.startsWith(`${key}\0`));
+  const path = (key: string | undefined): string => JSON.stringify(key?.replaceAll('\0', '/').slice(0, 200));
+  return index === -1 ? undefined : `${path(keys[index + 1])} lies below ${path(keys[index])}, which is no parent`;
 }
 
 export function fileEntries(manifest: Manifest): FileEntry[] {

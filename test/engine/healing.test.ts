@@ -124,3 +124,37 @@ test('commands given at once all count', async () => {
   const { packages } = await drive(hierarchy.status('p01'));
   assert.deepEqual(packages.map((record) => record.name).sort(), ['one', 'three', 'two']);
 });
+
+test('a basis that rotted at the sender is not copied from: the new version goes whole', async () => {
+  const { hierarchy, packageId, drive } = await installed('basis');
+  const parent = hierarchy.machine('p01');
+  for (const path of parent.files.filesBelow('/node/content')) parent.files.flipBit(path, 1_000);
+  const next = hierarchy.simulation.seeded.fork('next').bytes(400_000);
+  hierarchy.publishSource(new Map([['big', next]]));
+  await drive(hierarchy.update(packageId));
+  for (const host of ['c01', 'b01']) {
+    await drive(hierarchy.reaches(host, packageId, 2));
+    await drive(hierarchy.check(host));
+  }
+});
+
+for (const offset of [26, 100_000]) {
+  test(`a payload that rotted at byte ${offset} is made anew, for a push and for a pull`, async () => {
+    const { hierarchy, packageId, drive } = await installed(`payload ${offset}`);
+    for (const host of ['p01', 'c01']) {
+      const machine = hierarchy.machine(host);
+      machine.kill();
+      for (const path of machine.files.filesBelow('/node/outbox')) machine.files.flipBit(path, 8 * offset);
+    }
+    for (const host of ['c01', 'b01']) {
+      hierarchy.machine(host).kill();
+      if (host === 'b01') hierarchy.machine(host).files.removeTree('/node');
+    }
+    hierarchy.machine('c01').files.removeTree(`/node/catalog/manifests/${packageId}`);
+    for (const host of hierarchy.hosts) hierarchy.startNode(host);
+    for (const host of ['c01', 'b01']) {
+      await drive(hierarchy.reaches(host, packageId, 1));
+      await drive(hierarchy.check(host));
+    }
+  });
+}

@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { ReplicationError } from '../../errors.ts';
 import { type ContentId, contentIdOf } from '../../model/content.ts';
 import { limits } from '../../model/limits.ts';
@@ -21,51 +21,17 @@ import {
   type Version,
 } from '../../model/package.ts';
 import { isNodeName, type NodeName, type SiteCode } from '../../model/site.ts';
-import { decodeFrame, encodeFrame, type FrameKind } from '../../wire/frame.ts';
+import { decodeFrame, encodeFrame } from '../../wire/frame.ts';
 import { decodeManifest, isIntactManifest, type Manifest } from '../../wire/manifest.ts';
 import type { World } from '../../world/world.ts';
 import { type PublishPlace, publishFile, readWholeFile } from '../store/publish.ts';
-
-export interface PackageRecord {
-  readonly id: PackageId;
-  readonly name: string;
-  /** Folder the versions are taken from; only at the creating site. */
-  readonly source?: string;
-  /** Destinations assigned by `package distribute`, beside those that receive everything. */
-  readonly assigned: readonly NodeName[];
-  /** Highest number a version ever got here: numbers are never given twice, whatever is lost. */
-  readonly lastVersion: Version | 0;
-}
-
-export interface DestinationRecord {
-  readonly name: NodeName;
-  readonly kind: 'site' | 'dp';
-  /** `http://host:port`. */
-  readonly url: string;
-  /** Proves us to the destination. Secret: never logged, never shown. */
-  readonly token: string;
-  readonly receives: 'all' | 'assigned';
-  /** The operator's switch: a closed address sends nothing. */
-  readonly isOpen: boolean;
-}
-
-const recordFrame: FrameKind = { magic: 'SFCR', version: 1, bodyBytesMax: 1024 * 1024, noun: 'catalogue record' };
-
-const packageSchema = z.strictObject({
-  id: z.string().refine(isPackageId),
-  name: z.string(),
-  source: z.string().optional(),
-  assigned: z.array(z.string().refine(isNodeName)),
-  lastVersion: z.int().nonnegative(),
-});
-const destinationSchema = z.strictObject({
-  name: z.string().refine(isNodeName),
-  kind: z.enum(['site', 'dp']),
-  url: z.string(),
-  token: z.string(),
-  receives: z.enum(['all', 'assigned']),
-  isOpen: z.boolean(),
-});
+import {
+  type DestinationRecord,
+  destinationSchema,
+  type PackageRecord,
+  packageSchema,
+  recordFrame,
+} from './records.ts';
 
 const manifestCacheCountMax = 8;
 
@@ -321,7 +287,7 @@ export class Catalog {
   async publishVersion(manifest: Manifest, bytes: Uint8Array): Promise<void> {
     const { packageId, version, packageName } = manifest;
     await this.#turn(async () => {
-      if (this.versions(packageId).includes(version)) return await this.#refuseOtherBytes(manifest, bytes);
+      if (await this.#isPublished(manifest, bytes)) return;
       await this.#world.files.makeDirectory(join(this.#directory, 'manifests', packageId));
       await publishFile(this.#place, this.#manifestPath(packageId, version), bytes);
       await this.#loadVersions(packageId);
@@ -335,10 +301,20 @@ export class Catalog {
     if (record.lastVersion < version) await this.#putPackage({ ...record, lastVersion: version });
   }
 
-  /** A version is one tree for ever. Should two sites or two lives of one disagree, a person must decide. */
-  async #refuseOtherBytes({ packageId, version }: Manifest, bytes: Uint8Array): Promise<void> {
-    const known = await this.manifestBytes(packageId, version);
-    if (Buffer.from(known).equals(bytes)) return;
+  /**
+   * A version is one tree for ever: should two sites or two lives of one disagree, a person must decide. A manifest that
+   * rotted here is set aside by the look at it, and published anew.
+   */
+  async #isPublished({ packageId, version }: Manifest, bytes: Uint8Array): Promise<boolean> {
+    if (!this.versions(packageId).includes(version)) return false;
+    let known: Uint8Array;
+    try {
+      known = await this.manifestBytes(packageId, version);
+    } catch (error) {
+      if (error instanceof ReplicationError && error.code === 'content-missing') return false;
+      throw error;
+    }
+    if (Buffer.from(known).equals(bytes)) return true;
     throw new ReplicationError(
       'version-conflict',
       `Cannot install version ${version} of ${packageId}: another version ${version} is installed here`,

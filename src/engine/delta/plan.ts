@@ -14,15 +14,16 @@ export type PlannedContent =
 
 /**
  * One entry per distinct content of `target`, in order of first appearance. `basis` is the version the destination
- * confirmed; `isHeld` says what the destination has, and only that is copied from.
+ * confirmed; `isHeld` says what the destination has, `isHere` what we have: a basis must be both.
  */
 export function planContents(
   target: Manifest,
   basis: Manifest | undefined,
   isHeld: (content: ContentId) => boolean,
+  isHere: (content: ContentId) => boolean,
 ): PlannedContent[] {
   const chooser = new BasisChooser(
-    basis === undefined ? [] : fileEntries(basis).filter((entry) => isHeld(entry.content)),
+    basis === undefined ? [] : fileEntries(basis).filter((entry) => isHeld(entry.content) && isHere(entry.content)),
   );
   const paths = new Map<ContentId, FileEntry>();
   for (const entry of fileEntries(target)) if (!paths.has(entry.content)) paths.set(entry.content, entry);

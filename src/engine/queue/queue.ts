@@ -52,7 +52,7 @@ export type JobError = { readonly code: ErrorCode; readonly message: string; rea
 
 export interface PutOptions {
   readonly priority?: number;
-  /** Keep a waiting job's delay and error instead of making it ready: for reminders rather than new work. */
+  /** Keep a job that is there already as it is, with its body, delay and error: for reminders rather than new work. */
   readonly keepWaiting?: boolean;
   /** Not to be run before so long. */
   readonly delayMs?: number;
@@ -120,7 +120,7 @@ export class Queue {
     return {
       queue,
       key,
-      body,
+      body: waiting?.body ?? body,
       priority: options.priority ?? old?.priority ?? priorities.medium,
       sequence: old?.sequence ?? ++this.#sequence,
       attempts: waiting?.attempts ?? 0,
@@ -177,6 +177,7 @@ export class Queue {
         ? undefined
         : this.#merged(next.queue, job.key, next.body, { priority: job.priority, ...next.options });
     const nextId = merged === undefined ? id : rowKey(merged.queue, merged.key);
+    const replaced = this.#jobs.get(nextId);
     if (merged !== undefined) this.#jobs.set(nextId, merged);
     try {
       await this.#database.transaction((transaction) => {
@@ -185,7 +186,10 @@ export class Queue {
       });
     } catch (error) {
       // A full disk: the job is not done after all, and will run again.
-      if (merged !== undefined && this.#jobs.get(nextId) === merged) this.#jobs.delete(nextId);
+      if (merged !== undefined && this.#jobs.get(nextId) === merged) {
+        if (replaced === undefined) this.#jobs.delete(nextId);
+        else this.#jobs.set(nextId, replaced);
+      }
       if (now !== undefined && !isOvertaken && !this.#jobs.has(id)) this.#jobs.set(id, now);
       throw error;
     } finally {

@@ -57,6 +57,12 @@ export async function takeSnapshot(
   // Also when nothing changed: contents the library had lost are back now.
   await ingest.commit();
   const version: Version = Math.max(order.previous?.version ?? 0, order.versionFloor) + 1;
+  if (version > limits.versionMax) {
+    throw new ReplicationError(
+      'limit-exceeded',
+      `Cannot take version ${version} of ${order.packageId}: versions end at ${limits.versionMax}`,
+    );
+  }
   const { packageId, packageName } = order;
   const manifest: Manifest = { packageId, packageName, version, createdMs: world.clock.wallMs(), entries };
   if (order.previous !== undefined && sameTree(order.previous, manifest)) return { changed: false };

@@ -134,14 +134,7 @@ export class Inbox {
       throw new ReplicationError('limit-exceeded', `Cannot accept a payload of ${length} bytes`);
     }
     await this.#world.files.makeDirectory(this.#directory);
-    const openBytes = await this.#makeRoom(id);
-    const freeBytes = await this.#world.files.freeBytes(this.#directory);
-    if (freeBytes - openBytes - length < limits.freeBytesMin) {
-      throw new ReplicationError(
-        'disk-full',
-        `Cannot accept a payload of ${length} bytes: ${freeBytes} are free, ${limits.freeBytesMin} must stay so`,
-      );
-    }
+    await this.#makeRoom(id, length);
     const row: UploadRow = { state: 'receiving', offset: 0, length, touchedMs: this.#world.clock.wallMs() };
     // Begun files must have durable names before an offset in them is promised.
     {
@@ -154,23 +147,27 @@ export class Inbox {
     return row;
   }
 
-  /** Abandoned uploads give way to new ones. Returns the bytes that the open ones have still to come. */
-  async #makeRoom(id: ContentId): Promise<number> {
-    const rows = this.#database
-      .entries(table)
-      .map(({ key, value }) => ({ key: key as ContentId, row: uploadRow.parse(value) }));
-    const open = rows.filter(({ key, row }) => row.state === 'receiving' && key !== id);
-    const limitMs = this.#world.clock.wallMs() - limits.abandonedUploadMs;
-    const abandoned = open.filter(({ row }) => row.touchedMs < limitMs);
-    for (const { key } of abandoned) {
-      await this.#world.files.remove(this.pathOf(key));
-      await this.#database.transaction((transaction) => transaction.remove(table, key));
+  /**
+   * Lets a new payload of `length` bytes in. Uploads untouched for long give way only when there is no room without,
+   * the longest untouched first: what arrived over a thin link is not thrown away for tidiness.
+   */
+  async #makeRoom(id: ContentId, length: number): Promise<void> {
+    for (;;) {
+      const rows = this.#database
+        .entries(table)
+        .map(({ key, value }) => ({ key: key as ContentId, row: uploadRow.parse(value) }));
+      const open = rows.filter(({ key, row }) => row.state === 'receiving' && key !== id);
+      const openBytes = open.reduce((sum, { row }) => sum + row.length - row.offset, 0);
+      const freeBytes = await this.#world.files.freeBytes(this.#directory);
+      const refusal = refusalOf(length, { openCount: open.length, openBytes, freeBytes });
+      if (refusal === undefined) return;
+      const limitMs = this.#world.clock.wallMs() - limits.abandonedUploadMs;
+      const abandoned = open.filter(({ key, row }) => row.touchedMs < limitMs && !this.#turns.has(key));
+      const [oldest] = abandoned.sort((left, right) => left.row.touchedMs - right.row.touchedMs);
+      if (oldest === undefined) throw refusal;
+      await this.#database.transaction((transaction) => transaction.remove(table, oldest.key));
+      await this.#world.files.remove(this.pathOf(oldest.key));
     }
-    const left = open.filter((upload) => !abandoned.includes(upload));
-    if (left.length >= limits.openUploadCountMax) {
-      throw new ReplicationError('peer-busy', `Cannot accept another payload: ${left.length} are under way`);
-    }
-    return left.reduce((sum, { row }) => sum + row.length - row.offset, 0);
   }
 
   /** The received bytes, whatever they are. */
@@ -200,12 +197,16 @@ export class Inbox {
     await this.#forgetOldest();
   }
 
-  /** Something installed was lost: the same payload may have to come once more. */
-  async forgetInstalled(): Promise<void> {
-    const rows = this.#database.entries(table).filter((row) => uploadRow.parse(row.value).state === 'installed');
+  /** Something installed was lost: payloads that led to these versions may have to come once more. */
+  async forgetInstalled(isLost: (installed: { packageId: string; version: number }) => boolean): Promise<void> {
+    const rows = this.#database.entries(table).filter(({ value }) => {
+      const { installed } = uploadRow.parse(value);
+      return installed !== undefined && isLost(installed);
+    });
     await this.#database.transaction((transaction) => {
       for (const { key } of rows) transaction.remove(table, key);
     });
+    for (const wake of [...this.#waiters]) wake();
   }
 
   /** Settled uploads beyond the bound are forgotten, oldest first. */
@@ -230,7 +231,9 @@ export class Inbox {
     for (;;) {
       signal.throwIfAborted();
       const row = this.find(id);
-      if (row !== undefined && (row.state === 'installed' || row.state === 'failed')) return row;
+      if (row === undefined)
+        throw new ReplicationError('peer-busy', `Upload ${id} is no longer known here: it has to come again`);
+      if (row.state === 'installed' || row.state === 'failed') return row;
       await this.#changed(signal);
     }
   }
@@ -258,4 +261,19 @@ export class Inbox {
       if (state !== 'receiving' && state !== 'despooling') await this.#world.files.remove(join(this.#directory, name));
     }
   }
+}
+
+/** Why a payload of `length` bytes cannot be taken now, or `undefined`. */
+function refusalOf(
+  length: number,
+  now: { readonly openCount: number; readonly openBytes: number; readonly freeBytes: number },
+): ReplicationError | undefined {
+  if (now.openCount >= limits.openUploadCountMax) {
+    return new ReplicationError('peer-busy', `Cannot accept another payload: ${now.openCount} are under way`);
+  }
+  if (now.freeBytes - now.openBytes - length >= limits.freeBytesMin) return undefined;
+  return new ReplicationError(
+    'disk-full',
+    `Cannot accept a payload of ${length} bytes: ${now.freeBytes} are free, ${now.openBytes} of them for uploads under way, ${limits.freeBytesMin} must stay free`,
+  );
 }

@@ -37,6 +37,8 @@ export class Outbox {
   readonly #place: PublishPlace;
   readonly #directory: string;
   readonly #making = new Map<string, Promise<PayloadFile>>();
+  /** Paths whose bytes were compared with their name since the start. */
+  readonly #proven = new Set<string>();
 
   constructor(world: World, place: PublishPlace, directory: string) {
     this.#world = world;
@@ -106,6 +108,7 @@ export class Outbox {
     await this.#world.files.makeDirectory(directory);
     const path = join(directory, `${nameOf(key)}.${sha256}.payload`);
     await moveDurably(this.#place, from, path);
+    this.#proven.add(path);
     const { packageId, basisVersion, version, variant } = key;
     return { packageId, basisVersion, version, variant, path, sha256, bytes };
   }
@@ -117,8 +120,26 @@ export class Outbox {
     }
   }
 
+  /**
+   * Whether the bytes are still those of the name, looked at once per start; a file that rotted is removed, and the next
+   * need makes it anew. To be asked before a payload is sent or served.
+   */
+  async isIntact(file: PayloadFile): Promise<boolean> {
+    if (this.#proven.has(file.path)) return true;
+    const hash = createHash('sha256');
+    for await (const block of readFileBlocks(this.#world.files, file.path)) hash.update(block);
+    if (contentIdOf(hash.digest()) === file.sha256) {
+      this.#proven.add(file.path);
+      return true;
+    }
+    this.#world.log('error', 'a payload rotted and is made anew', { path: file.path });
+    await this.#world.files.remove(file.path);
+    return false;
+  }
+
   /** Somebody could not use it: the next need makes it anew. */
   async remove(file: PayloadFile): Promise<void> {
+    this.#proven.delete(file.path);
     await this.#world.files.remove(file.path);
   }
 

@@ -146,7 +146,8 @@ export class ContentStore {
         row?.bytes === bytes && (row.pack === undefined ? fileBytes === bytes : fileBytes >= (row.offset ?? 0) + bytes);
       if (!isHere) lost.push(id);
     }
-    await this.forget(...lost);
+    // What was never here was not lost.
+    await this.forget(...lost.filter((id) => this.#row(id) !== undefined));
     return lost;
   }
 

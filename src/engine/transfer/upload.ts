@@ -17,7 +17,7 @@ export interface UploadOrder {
   readonly bytes: number;
   readonly signal: AbortSignal;
   /** Called after each durable piece and while waiting. May throw to stop, for instance because the address was closed. */
-  readonly onProgress: () => Promise<void>;
+  readonly onProgress: (offset: number) => Promise<void>;
 }
 
 /** The receiver's final word: `installed`, or `failed` with a code. */
@@ -53,14 +53,14 @@ async function sendPieces(world: World, link: PeerLink, order: UploadOrder, star
       );
     }
     const beganMs = world.clock.monotonicMs();
-    const next = await sendPiece(link, order, offset, piece);
-    movedCount = next === offset + piece.byteLength ? 0 : movedCount + 1;
+    const { next, isTaken } = await sendPiece(link, order, offset, piece);
+    movedCount = isTaken ? 0 : movedCount + 1;
     if (movedCount > limits.movedUploadCountMax) {
       throw new ReplicationError('peer-answer-invalid', `${link.name} keeps changing its mind where the upload stands`);
     }
     offset = next;
     pieceBytes = nextPieceBytes(pieceBytes, world.clock.monotonicMs() - beganMs);
-    await order.onProgress();
+    await order.onProgress(offset);
   }
 }
 
@@ -74,7 +74,12 @@ function nextPieceBytes(pieceBytes: number, tookMs: number): number {
 }
 
 /** Sends one piece; returns the receiver's durable offset, which may be another one than expected. */
-async function sendPiece(link: PeerLink, order: UploadOrder, offset: number, piece: Uint8Array): Promise<number> {
+async function sendPiece(
+  link: PeerLink,
+  order: UploadOrder,
+  offset: number,
+  piece: Uint8Array,
+): Promise<{ next: number; isTaken: boolean }> {
   const response = await link.request({
     method: 'PATCH',
     path: httpPaths.upload(order.id),
@@ -97,7 +102,7 @@ async function sendPiece(link: PeerLink, order: UploadOrder, offset: number, pie
   if (response.status !== 409 && next <= offset) {
     throw new ReplicationError('peer-answer-invalid', `${link.name} took a piece at ${offset} and stands at ${next}`);
   }
-  return next;
+  return { next, isTaken: response.status !== 409 };
 }
 
 /**
@@ -115,7 +120,7 @@ async function confirmation(world: World, link: PeerLink, order: UploadOrder): P
     if (world.clock.monotonicMs() - beganMs > limits.confirmWaitMsMax) {
       throw new ReplicationError('peer-busy', `${link.name} has the whole payload and is still working on it`);
     }
-    await order.onProgress();
+    await order.onProgress(order.bytes);
     await world.clock.sleep(delayMs, order.signal);
   }
 }
