@@ -1,6 +1,6 @@
 /**
- * `npm run demo:kill -- OLD NEW [--kills 20] [--seed N]`: the demo while each of its processes is killed with -9 at that many
- * random moments. Exit status 0 only when all kills struck and everything was verified.
+ * `npm run demo:kill -- OLD NEW [--kills 20] [--pause 500] [--seed N]`: the demo while each of its processes is killed with -9 at
+ * that many random moments, 20 to `pause` ms apart. Exit status 0 only when all kills struck and everything was verified.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,6 +14,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     kills: { type: 'string', default: '20' },
+    pause: { type: 'string', default: '500' },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
   },
 });
@@ -27,7 +28,7 @@ let isOver = false;
 
 async function killOn(): Promise<void> {
   while (!isOver && left.size > 0) {
-    await sleep(seeded.integer(20, 500));
+    await sleep(seeded.integer(20, Number(values.pause)));
     const name = seeded.pick([...left.keys()]);
     if (isOver || !killNode(pidFile, name)) continue;
     const count = (left.get(name) ?? 0) - 1;
