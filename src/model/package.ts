@@ -39,10 +39,5 @@ export function isPrintable(text: string): boolean {
   return !/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/u.test(text);
 }
 
-export function isVersion(value: unknown): value is Version {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1;
-}
-
 /** How an entry of the sending queue is preferred (facts §6.3): smaller goes first. */
 export const priorities = { high: 1, medium: 2, low: 3 } as const;
-export type PriorityName = keyof typeof priorities;

@@ -28,9 +28,6 @@ export const httpPaths = {
   destination: (name: string): string => `/v1/destinations/${name}`,
 } as const;
 
-/** An upload is named by the payload's SHA-256: the same bytes are the same upload, whoever asks and how often. */
-export const uploadIdPattern: RegExp = /^[0-9a-f]{64}$/;
-
 export const contentTypes = { json: 'application/json', bytes: 'application/octet-stream' } as const;
 
 /** `sha-256=:…:` of RFC 9530. */

@@ -3,7 +3,7 @@
  * it runs unchanged on the simulated network, and the body stays a stream under our bounds.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { type ErrorCode, isErrorCode, ReplicationError } from '../../errors.ts';
+import { type ErrorCode, ReplicationError } from '../../errors.ts';
 import { limits } from '../../model/limits.ts';
 import { contentTypes, httpPaths, nodeProof } from '../../wire/http.ts';
 import type { Log } from '../../world/log.ts';
@@ -180,9 +180,4 @@ export async function readJson(request: IncomingRequest): Promise<unknown> {
   } catch (cause) {
     throw new ReplicationError('usage', 'Cannot accept the request: its body is not JSON', { cause });
   }
-}
-
-/** Whether a code told by a peer is one of ours, for messages that pass it on. */
-export function knownCode(code: string | undefined): ErrorCode | undefined {
-  return code !== undefined && isErrorCode(code) ? code : undefined;
 }
