@@ -1,6 +1,6 @@
 /**
  * `npm run demo:kill -- OLD NEW [--kills 20] [--pause 500] [--seed N]`: the demo while each of its processes is killed with -9 at
- * that many random moments, 20 to `pause` ms apart. Exit status 0 only when all kills struck and everything was verified.
+ * that many random moments, 20 to `pause` ms apart, from the first line of progress on that contains `--after TEXT`. Exit status 0 only when all kills struck and everything was verified.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,6 +15,7 @@ const { values, positionals } = parseArgs({
   options: {
     kills: { type: 'string', default: '20' },
     pause: { type: 'string', default: '500' },
+    after: { type: 'string', default: '' },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
   },
 });
@@ -25,21 +26,27 @@ const root = mkdtempSync(join(tmpdir(), 'siteferry-kill-'));
 const pidFile = join(root, 'pids.json');
 const left = new Map(nodeNames.map((name) => [name, Number(values.kills)]));
 let isOver = false;
+let hasBegun = values.after === '';
 
 async function killOn(): Promise<void> {
   while (!isOver && left.size > 0) {
     await sleep(seeded.integer(20, Number(values.pause)));
     const name = seeded.pick([...left.keys()]);
-    if (isOver || !killNode(pidFile, name)) continue;
+    if (isOver || !hasBegun || !killNode(pidFile, name)) continue;
     const count = (left.get(name) ?? 0) - 1;
     if (count === 0) left.delete(name);
     else left.set(name, count);
   }
 }
 
+function onProgress(line: string): void {
+  console.error(line);
+  if (line.includes(values.after)) hasBegun = true;
+}
+
 console.log(`seed ${values.seed}`);
 const killing = killOn();
-const end = await runDemo({ basis, target, pidFile, onProgress: (line) => console.error(line) });
+const end = await runDemo({ basis, target, pidFile, onProgress });
 isOver = true;
 await killing;
 rmSync(root, { recursive: true, force: true });
