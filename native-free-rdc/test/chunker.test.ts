@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { GEAR } from '../src/chunk/rolling-hash.ts';
 import { BASIS_BYTES_MAX, Chunker, type ChunkParameters, chunkParametersFor } from '../src/index.ts';
 import { CHUNK_BYTES_MAX_CEILING } from '../src/limits.ts';
-import { GEAR } from '../src/rolling-hash.ts';
 import { applyEdits, basisArbitrary, piecesOf, pseudoRandom, sha256Hex, textLike, tinyChunks } from './material.ts';
 
 /** All cut points, the end included. */

@@ -2,9 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
-import { loadDamageDetector } from '../src/chunk-hash.ts';
-import { encodeDeltaHeader, encodeDeltaTrailer, encodeSegmentHead, type SegmentHead } from '../src/delta-format.ts';
-import { decodeOps, OpWriter } from '../src/delta-ops.ts';
+import { loadDamageDetector } from '../src/chunk/chunk-hash.ts';
+import {
+  encodeDeltaHeader,
+  encodeDeltaTrailer,
+  encodeSegmentHead,
+  type SegmentHead,
+} from '../src/delta/delta-format.ts';
+import { decodeOps, OpWriter } from '../src/delta/delta-ops.ts';
 import { applyDelta, createDelta, createSignature, RdcError, SEGMENT_BYTES_MAX, type Signature } from '../src/index.ts';
 import {
   CANDIDATES_PER_HASH_MAX,
@@ -13,7 +18,7 @@ import {
   VARINT_MAX,
   ZSTD_WINDOW_LOG_MAX,
 } from '../src/limits.ts';
-import { MatchIndex } from '../src/match.ts';
+import { MatchIndex } from '../src/signature/match.ts';
 import { ByteWriter, unzigzag, VarintReader, zigzag } from '../src/varint.ts';
 import {
   apply,

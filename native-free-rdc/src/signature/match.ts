@@ -6,7 +6,7 @@
  * forgotten, which costs bytes and never correctness. Prefers the chunk that continues the running copy, then the one
  * nearest to where the copy would be now, since displacements near zero are the cheapest to write.
  */
-import { CANDIDATES_PER_HASH_MAX, PROBES_MAX } from './limits.ts';
+import { CANDIDATES_PER_HASH_MAX, PROBES_MAX } from '../limits.ts';
 import type { Signature } from './signature.ts';
 
 /** Open addressing with linear probing, at most half full. 4 bytes per slot, 8 per chunk for the positions. */

@@ -7,14 +7,14 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { constants, zstdCompressSync } from 'node:zlib';
-import type { ByteSource } from './byte-source.ts';
-import { type ChunkHash, loadChunkHash, loadDamageDetector } from './chunk-hash.ts';
-import { Chunker } from './chunker.ts';
+import type { ByteSource } from '../byte-source.ts';
+import { type ChunkHash, loadChunkHash, loadDamageDetector } from '../chunk/chunk-hash.ts';
+import { Chunker } from '../chunk/chunker.ts';
+import { SEGMENT_BYTES_MAX } from '../limits.ts';
+import { MatchIndex } from '../signature/match.ts';
+import type { Signature } from '../signature/signature.ts';
 import { type ColumnHead, encodeDeltaHeader, encodeDeltaTrailer, encodeSegmentHead } from './delta-format.ts';
 import { OpWriter } from './delta-ops.ts';
-import { SEGMENT_BYTES_MAX } from './limits.ts';
-import { MatchIndex } from './match.ts';
-import type { Signature } from './signature.ts';
 
 /** What became of a target. `copyBytes + literalBytes = targetBytes`. */
 export interface DeltaSummary {

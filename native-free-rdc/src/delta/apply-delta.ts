@@ -9,8 +9,10 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { constants, zstdDecompressSync } from 'node:zlib';
-import { ByteReader, type ByteSource } from './byte-source.ts';
-import { type ChunkHash, loadDamageDetector } from './chunk-hash.ts';
+import { ByteReader, type ByteSource } from '../byte-source.ts';
+import { type ChunkHash, loadDamageDetector } from '../chunk/chunk-hash.ts';
+import { RdcError } from '../errors.ts';
+import { READ_BATCH_BYTES_MAX, TARGET_BYTES_MAX, ZSTD_WINDOW_LOG_MAX } from '../limits.ts';
 import {
   type ColumnHead,
   DELTA_HEADER_BYTES,
@@ -26,8 +28,6 @@ import {
   TRAILER_BYTES,
 } from './delta-format.ts';
 import { decodeOps, type Ops } from './delta-ops.ts';
-import { RdcError } from './errors.ts';
-import { READ_BATCH_BYTES_MAX, TARGET_BYTES_MAX, ZSTD_WINDOW_LOG_MAX } from './limits.ts';
 
 /** Random access to the basis. */
 export interface BasisReader {

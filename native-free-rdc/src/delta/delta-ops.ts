@@ -4,9 +4,10 @@
  * The *expected position* makes displacements small: it starts at 0 in each segment, moves to the end of each copy and
  * past each literal, so that a change in place costs one byte of displacement.
  */
+
+import { SEGMENT_OPS_MAX } from '../limits.ts';
+import { ByteWriter, unzigzag, VarintReader, zigzag } from '../varint.ts';
 import { invalid } from './delta-format.ts';
-import { SEGMENT_OPS_MAX } from './limits.ts';
-import { ByteWriter, unzigzag, VarintReader, zigzag } from './varint.ts';
 
 const KIND_LITERAL = 0;
 const KIND_COPY = 1;

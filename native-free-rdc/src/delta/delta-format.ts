@@ -4,8 +4,8 @@
  * header, segments, trailer. Each decoder takes exactly its part and checks every field against `limits.ts`, so that
  * whoever allocates afterwards allocates no more than a limit.
  */
-import { RdcError } from './errors.ts';
-import { BASIS_BYTES_MAX, OP_COLUMN_BYTES_MAX, SEGMENT_BYTES_MAX, SHA256_BYTES, TARGET_BYTES_MAX } from './limits.ts';
+import { RdcError } from '../errors.ts';
+import { BASIS_BYTES_MAX, OP_COLUMN_BYTES_MAX, SEGMENT_BYTES_MAX, SHA256_BYTES, TARGET_BYTES_MAX } from '../limits.ts';
 
 /** Grows when the layout changes or an operation gains a meaning. */
 export const DELTA_FORMAT_VERSION = 1;

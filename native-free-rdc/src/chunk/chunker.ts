@@ -6,7 +6,7 @@
  * is given and keeps no bytes. Deliberately not normalised (FastCDC's two masks): at equal average and minimum the
  * plain rule finds more (dbaarda/rollsum-chunking, RESULTS.rst).
  */
-import { RdcError } from './errors.ts';
+import { RdcError } from '../errors.ts';
 import {
   BASIS_BYTES_MAX,
   BASIS_CHUNKS_AIM,
@@ -16,7 +16,7 @@ import {
   CHUNK_MAX_FACTOR,
   CHUNK_MIN_DIVISOR,
   ROLLING_WINDOW_BYTES,
-} from './limits.ts';
+} from '../limits.ts';
 import { cutBound, GEAR } from './rolling-hash.ts';
 
 /** Larger buffers are looked at in parts, so that every position and every sum with a chunk size is an Int32. */

@@ -5,11 +5,11 @@
  * of the input, and whatever it returns satisfies every promise of `Signature`.
  */
 import { hash } from 'node:crypto';
-import { type ChunkParameters, chunkParametersFault } from './chunker.ts';
-import { RdcError } from './errors.ts';
-import { BASIS_BYTES_MAX, CHUNK_COUNT_MAX, SALT_BYTES, SHA256_BYTES } from './limits.ts';
+import { type ChunkParameters, chunkParametersFault } from '../chunk/chunker.ts';
+import { RdcError } from '../errors.ts';
+import { BASIS_BYTES_MAX, CHUNK_COUNT_MAX, SALT_BYTES, SHA256_BYTES } from '../limits.ts';
+import { ByteWriter, VarintReader } from '../varint.ts';
 import type { Signature } from './signature.ts';
-import { ByteWriter, VarintReader } from './varint.ts';
 
 /** Grows when the layout, the cut rule or the chunk hash changes. */
 export const SIGNATURE_FORMAT_VERSION = 1;

@@ -4,11 +4,11 @@
  * About half a per cent of the basis. It reveals which chunks two holders share, so it is for peers one trusts to know.
  */
 import { createHash } from 'node:crypto';
-import type { ByteSource } from './byte-source.ts';
-import { type ChunkHash, loadChunkHash } from './chunk-hash.ts';
-import { Chunker, type ChunkParameters, chunkParametersFor } from './chunker.ts';
-import { RdcError } from './errors.ts';
-import { CHUNK_COUNT_MAX, SALT_BYTES } from './limits.ts';
+import type { ByteSource } from '../byte-source.ts';
+import { type ChunkHash, loadChunkHash } from '../chunk/chunk-hash.ts';
+import { Chunker, type ChunkParameters, chunkParametersFor } from '../chunk/chunker.ts';
+import { RdcError } from '../errors.ts';
+import { CHUNK_COUNT_MAX, SALT_BYTES } from '../limits.ts';
 
 /** What is known of a basis. The arrays belong to the signature: read only, `chunkCount` long, in basis order. */
 export interface Signature {
