@@ -35,6 +35,18 @@ export class ByteReader {
     return gathered;
   }
 
+  /** Fills `into` with the next bytes of the source; returns how many, fewer only at its end. */
+  async fill(into: Uint8Array): Promise<number> {
+    let filled = 0;
+    while (filled < into.length) {
+      if (this.#taken === this.#piece.length && !(await this.#advance())) break;
+      const part = this.#view(Math.min(into.length - filled, this.#piece.length - this.#taken));
+      into.set(part, filled);
+      filled += part.length;
+    }
+    return filled;
+  }
+
   /** Whether the source holds nothing more. Waits for its end if need be. */
   async isAtEnd(): Promise<boolean> {
     return this.#taken === this.#piece.length && !(await this.#advance());

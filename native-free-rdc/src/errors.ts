@@ -20,6 +20,10 @@ export const RDC_ERROR_CODES = [
   'basis-short',
   /** What was rebuilt is not the target: a wrong basis, a damaged delta or a hash collision. Nothing of it may be kept. */
   'target-mismatch',
+  /** The need list is damaged, of another version, or not one. */
+  'needs-invalid',
+  /** What was fetched is damaged, or not as much as was needed. */
+  'answer-invalid',
   /** A size or count is above what `limits.ts` or the caller allows. */
   'limit-exceeded',
 ] as const;

@@ -22,17 +22,19 @@ export class ByteWriter {
   /** Appends a varint; `value` is an integer in [0, 2^53). */
   varint(value: number): void {
     if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`Cannot write a varint: value is ${value}`);
-    if (this.#bytes.length - this.#length < VARINT_BYTES_MAX) {
-      const grown = new Uint8Array(this.#bytes.length * 2);
-      grown.set(this.#bytes);
-      this.#bytes = grown;
-    }
+    this.#makeRoom();
     let rest = value;
     while (rest >= 0x80) {
       this.#bytes[this.#length++] = (rest % 0x80) | 0x80;
       rest = Math.floor(rest / 0x80);
     }
     this.#bytes[this.#length++] = rest;
+  }
+
+  /** Appends a byte, 0 to 255. */
+  byte(value: number): void {
+    this.#makeRoom();
+    this.#bytes[this.#length++] = value;
   }
 
   /** What was written, as a view valid until the next write or `clear`. */
@@ -42,6 +44,14 @@ export class ByteWriter {
 
   clear(): void {
     this.#length = 0;
+  }
+
+  /** For one varint more, and so for a byte. */
+  #makeRoom(): void {
+    if (this.#bytes.length - this.#length >= VARINT_BYTES_MAX) return;
+    const grown = new Uint8Array(this.#bytes.length * 2);
+    grown.set(this.#bytes);
+    this.#bytes = grown;
   }
 }
 

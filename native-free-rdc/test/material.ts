@@ -14,7 +14,7 @@ import {
 } from '../src/index.ts';
 
 /** The smallest permitted chunks, so that small inputs have many. */
-export const tinyChunks: ChunkParameters = { chunkBytesMin: 32, chunkBytesAverage: 128, chunkBytesMax: 1024 };
+export const tinyChunks: ChunkParameters = { horizonBytes: 64, chunkBytesMax: 1024 };
 
 export const salt: Uint8Array = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
 

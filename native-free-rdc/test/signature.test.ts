@@ -1,11 +1,22 @@
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
-import { createSignature, decodeSignature, encodeSignature, RdcError, type Signature } from '../src/index.ts';
+import { chunkCountMaxOf } from '../src/chunk/chunk-parameters.ts';
+import {
+  createDelta,
+  createSignature,
+  decodeSignature,
+  encodeSignature,
+  RdcError,
+  type Signature,
+} from '../src/index.ts';
 import { CHUNK_COUNT_MAX } from '../src/limits.ts';
+import { SIGNATURE_HEADER_BYTES } from '../src/signature/signature-header.ts';
 import {
   basisArbitrary,
+  collect,
   mutate,
   piecesOf,
   pseudoRandom,
@@ -18,8 +29,6 @@ import {
   textLike,
   tinyChunks,
 } from './material.ts';
-
-const HEADER_BYTES = 80;
 
 /** Gives a tampered signature a check that matches, so that what lies behind the check is tested. */
 function reseal(encoded: Uint8Array): Uint8Array {
@@ -38,27 +47,43 @@ function assertSound(signature: Signature): void {
     signature.bytes,
   );
   assert.equal(signature.salt.length, 8);
-  assert.equal(signature.sha256.length, 32);
+  assert.equal(signature.treeHash.length, 32);
+  assert.ok(signature.chunkCount <= chunkCountMaxOf(signature.bytes, signature.parameters));
+  assert.ok(signature.chunkHashes.every((chunkHash) => chunkHash < 2n ** BigInt(8 * signature.hashBytes)));
 }
 
 describe('golden vectors: another value is another format', () => {
-  for (const [name, basis, bytes, digest] of [
-    ['pseudo-random bytes', pseudoRandom(200_000, 1), 1038, '4998b88b2462340b'],
-    ['text', textLike(200_000, 1), 1068, '4019c4f4a6d1c296'],
-    ['nothing', new Uint8Array(0), 88, 'f811a5f332657527'],
+  // Of the columns, not of the encoding: another zstd may compress the lengths in another way.
+  for (const [name, basis, count, digest] of [
+    ['pseudo-random bytes', pseudoRandom(200_000, 1), 99, '83b15ec32e8dff7d'],
+    ['text', textLike(200_000, 1), 103, '208043ffc8105b0d'],
+    ['nothing', new Uint8Array(0), 0, 'e3b0c44298fc1c14'],
   ] as const) {
-    test(`encodeSignature() writes ${name} as it always did`, async () => {
-      const encoded = encodeSignature(await sign(basis));
-      assert.deepEqual({ bytes: encoded.length, digest: sha256Hex(encoded).slice(0, 16) }, { bytes, digest });
+    test(`createSignature() signs ${name} as it always did`, async () => {
+      const { chunkCount, chunkLengths, chunkHashes } = await sign(basis);
+      const columns = Buffer.concat([Buffer.from(chunkLengths.buffer), Buffer.from(chunkHashes.buffer)]);
+      assert.deepEqual([chunkCount, sha256Hex(columns).slice(0, 16)], [count, digest]);
     });
   }
+
+  test('decodeSignature() reads compressed lengths and hashes of 4 bytes as it always did', async () => {
+    const encoded = [
+      'TkZSRENTSUcCAgEEQAAAAAAEAAAVAAAAoA8AAAAAAAABAgMEBQYHCOUtm3szGTlz3yFuJfIvLvPUUc20/K0GAKCkYyGv4eyfFQAAAAEA',
+      'AAAotS/9ICplAAAgrcgbAAIAgMYewAK/W+o7PgIhHT4CIR0+AiEdPgIhHT4CIR0+AiEdPgIhHT4CIR0+AiEdPgIhHT4CIR0+AiEdPgIh',
+      'HT4CIR0+AiEdPgIhHT4CIR0+AiEdPgIhHXKkLr+UgRTnMAnX4g==',
+    ].join('');
+    const period = pseudoRandom(200, 3);
+    const basis = Uint8Array.from({ length: 4000 }, (_, at) => period[at % 200] as number);
+    const options = { basisBytes: 4000, salt, hashBytes: 4, parameters: tinyChunks };
+    assert.deepEqual(decodeSignature(Buffer.from(encoded, 'base64')), await createSignature([basis], options));
+  });
 
   test('encodeSignature() writes one byte as FORMAT.md shows', async () => {
     assert.equal(
       Buffer.from(encodeSignature(await sign(Uint8Array.of(0x41)))).toString('hex'),
       [
-        '4e465244435349470101010000020000000800000040000001000000000000000102030405060708559aead08264d5795d39',
-        '09718cdd05abd49572e84fe55590eef31a88a08fdffd010000000100000001b6340a2ed085ef21dd42bf3bd74144bf',
+        '4e4652444353494702020108000400000040000001000000010000000000000001020304050607085dde1424cb868624fb76',
+        '664325772671d61df24acdfe54628e0205c92b58edb702000000000000000100b6340a2ed085ef211804a3ac96c1c32f',
       ].join(''),
     );
   });
@@ -98,12 +123,32 @@ describe('createSignature()', () => {
     }
   });
 
+  test('keeps as many bytes of each hash as it is told, 4 to 8', async () => {
+    const basis = pseudoRandom(20_000, 8);
+    const whole = await sign(basis);
+    for (const hashBytes of [4, 5, 6, 7, 8]) {
+      const signature = await createSignature([basis], { basisBytes: basis.length, salt, hashBytes });
+      assertSound(signature);
+      whole.chunkHashes.forEach((chunkHash, index) => {
+        assert.equal(signature.chunkHashes[index], BigInt.asUintN(8 * hashBytes, chunkHash));
+      });
+      assert.deepEqual(decodeSignature(encodeSignature(signature)), signature);
+      const delta = await collect(createDelta(signature, [basis]));
+      assert.ok(delta.length < 200, `${delta.length} bytes of delta`);
+    }
+    for (const hashBytes of [0, 3, 9, 4.5, Number.NaN]) {
+      await assert.rejects(createSignature([], { basisBytes: 0, salt, hashBytes }), RangeError);
+    }
+  });
+
   test('grows with a basis that is cut far finer than expected', async () => {
-    // A byte whose run hashes below the bound is cut at the minimum each time: 4 × the expected chunks.
-    const finest = Array.from({ length: 256 }, (_, byte) => new Uint8Array(64 * 1024).fill(byte));
-    const signatures = await Promise.all(finest.map((basis) => sign(basis)));
-    assert.equal(Math.max(...signatures.map((signature) => signature.chunkCount)), 128);
-    for (const signature of signatures) assert.deepEqual(decodeSignature(encodeSignature(signature)), signature);
+    // A period of a horizon and a byte has its maximum once in each: twice the expected chunks.
+    const period = pseudoRandom(tinyChunks.horizonBytes + 1, 9);
+    const basis = Uint8Array.from({ length: 200_000 }, (_, at) => period[at % period.length] as number);
+    const signature = await sign(basis, tinyChunks);
+    assert.ok(signature.chunkCount > 200_000 / 66, `${signature.chunkCount} chunks`);
+    assertSound(signature);
+    assert.deepEqual(decodeSignature(encodeSignature(signature)), signature);
   });
 });
 
@@ -131,16 +176,56 @@ describe('decodeSignature()', () => {
 
   test('tells sizes above the limits from damage, before allocating', async () => {
     const encoded = encodeSignature(await sign(new Uint8Array(0)));
-    const tampered = (at: number, value: bigint) => {
-      const bytes = Uint8Array.from(encoded);
-      new DataView(bytes.buffer).setBigUint64(at, value, true);
-      return () => decodeSignature(reseal(bytes));
+    const tampered = (at: number, value: bigint, bytes: 4 | 8) => {
+      const tamperedBytes = Uint8Array.from(encoded);
+      const view = new DataView(tamperedBytes.buffer);
+      if (bytes === 4) view.setUint32(at, Number(value), true);
+      else view.setBigUint64(at, value, true);
+      return () => decodeSignature(reseal(tamperedBytes));
     };
-    assert.throws(tampered(72, BigInt(CHUNK_COUNT_MAX)), { code: 'signature-invalid' });
-    assert.throws(tampered(72, BigInt(CHUNK_COUNT_MAX + 1)), { code: 'limit-exceeded' });
-    assert.throws(tampered(24, 2n ** 39n), { code: 'signature-invalid' });
-    assert.throws(tampered(24, 2n ** 39n + 1n), { code: 'limit-exceeded' });
-    assert.throws(tampered(24, 2n ** 64n - 1n), { code: 'limit-exceeded' });
+    assert.throws(tampered(20, BigInt(CHUNK_COUNT_MAX), 4), { code: 'signature-invalid' });
+    assert.throws(tampered(20, BigInt(CHUNK_COUNT_MAX + 1), 4), { code: 'limit-exceeded' });
+    assert.throws(tampered(24, 2n ** 39n, 8), { code: 'signature-invalid' });
+    assert.throws(tampered(24, 2n ** 39n + 1n, 8), { code: 'limit-exceeded' });
+    assert.throws(tampered(24, 2n ** 64n - 1n, 8), { code: 'limit-exceeded' });
+    for (const [at, value] of [
+      [8, 1n],
+      [9, 1n],
+      [10, 0n],
+      [11, 3n],
+      [11, 9n],
+      [12, 0n],
+      [12, 65n],
+      [12, 65_600n],
+      [16, 4095n],
+      [16, 4194305n],
+      [76, 2n],
+      [77, 1n],
+      [79, 1n],
+    ] as const) {
+      const wide = at === 12 || at === 16;
+      const whole = new DataView(encoded.buffer).getUint32(at & ~3, true);
+      const shift = 8 * (at & 3);
+      const word = wide ? Number(value) : (whole & ~(0xff << shift)) | (Number(value) << shift);
+      assert.throws(tampered(at & ~3, BigInt(word >>> 0), 4), { code: 'signature-invalid' }, `${value} at ${at}`);
+    }
+  });
+
+  test('refuses a length column that unpacks to more than its chunks can need, and allocates little', async () => {
+    const signature = await sign(pseudoRandom(60_000, 10), tinyChunks);
+    const bomb = zstdCompressSync(new Uint8Array(50_000_000));
+    const encoded = encodeSignature(signature);
+    const oldColumnBytes = new DataView(encoded.buffer).getUint32(72, true);
+    const forged = Buffer.concat([
+      encoded.subarray(0, SIGNATURE_HEADER_BYTES),
+      bomb,
+      encoded.subarray(SIGNATURE_HEADER_BYTES + oldColumnBytes),
+    ]);
+    forged.writeUInt32LE(bomb.length, 72);
+    forged[76] = 1;
+    const before = process.memoryUsage.rss();
+    assert.throws(() => decodeSignature(reseal(forged)), { code: 'signature-invalid' });
+    assert.ok(process.memoryUsage.rss() - before < 20_000_000);
   });
 
   test('answers 10,000 mutations with an RdcError or a sound signature', async (t) => {
@@ -175,15 +260,20 @@ describe('decodeSignature()', () => {
       chunkLengths[index] = length;
       return () => decodeSignature(encodeSignature({ ...signature, chunkLengths, bytes }));
     };
-    const [first] = signature.chunkLengths as unknown as [number];
+    const [first, second] = signature.chunkLengths as unknown as [number, number];
     const rest = signature.bytes - first;
     const refused = { code: 'signature-invalid' };
-    assert.doesNotThrow(withLength(0, 32, rest + 32));
-    assert.throws(withLength(0, 31, rest + 31), refused);
+    assert.doesNotThrow(withLength(0, 65, rest + 65));
+    assert.throws(withLength(0, 64, rest + 64), refused);
     assert.doesNotThrow(withLength(0, 1024, rest + 1024));
     assert.throws(withLength(0, 1025, rest + 1025), refused);
     assert.throws(withLength(0, first + 1, signature.bytes), refused);
     assert.throws(withLength(signature.chunkCount - 1, 0, rest), refused);
-    assert.equal(encodeSignature(signature)[HEADER_BYTES], (first & 0x7f) | (first > 127 ? 0x80 : 0));
+    // What is left over behind a greatest chunk may be short.
+    const chunkLengths = Uint32Array.from(signature.chunkLengths);
+    chunkLengths[0] = 1024;
+    chunkLengths[1] = 1;
+    const bytes = signature.bytes - first - second + 1025;
+    assert.doesNotThrow(() => decodeSignature(encodeSignature({ ...signature, chunkLengths, bytes })));
   });
 });

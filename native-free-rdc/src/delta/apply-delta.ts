@@ -3,17 +3,21 @@
  *
  * Guarantees that it ends normally only if the SHA-256 of everything it yielded is the one in the delta's trailer, and
  * that no delta, however hostile, makes it hold more than a segment, its columns and one batch of the basis (under
- * 32 MiB with the codec's window), read more of the basis than twice the target, or loop. What it yields before
+ * 96 MiB with the codec's window), read more of the basis than four times the target, or loop. What it yields before
  * its end is a claim, not a fact: write it into a bowl and commit at the end.
  * Deliberately does not hash the basis: `readDeltaHeader` names it, and a wrong one cannot pass the end.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { constants, zstdDecompressSync } from 'node:zlib';
+import { type BasisReader, readExactly } from '../basis-reader.ts';
 import { ByteReader, type ByteSource } from '../byte-source.ts';
 import { type ChunkHash, loadDamageDetector } from '../chunk/chunk-hash.ts';
 import { RdcError } from '../errors.ts';
 import { READ_BATCH_BYTES_MAX, TARGET_BYTES_MAX, ZSTD_WINDOW_LOG_MAX } from '../limits.ts';
+import { KernelMemory } from '../wasm-kernel.ts';
 import {
+  COLUMNS,
+  type Column,
   type ColumnHead,
   DELTA_HEADER_BYTES,
   decodeDeltaTrailer,
@@ -28,20 +32,18 @@ import {
   TRAILER_BYTES,
 } from './delta-format.ts';
 import { decodeOps, type Ops } from './delta-ops.ts';
-
-/** Random access to the basis. */
-export interface BasisReader {
-  readonly bytes: number;
-  /** Fills `into` with the bytes from `offset` on; returns how many, fewer than asked only at the end of the basis. */
-  read(offset: number, into: Uint8Array): Promise<number>;
-}
+import { FIELD_KIND_MAX, SegmentRebuilder } from './field-kernel.ts';
 
 export interface ApplyDeltaOptions {
   /**
    * Undoes `compress`. A result of another length than `bytesMax` is refused; one that would be longer should not be
-   * made at all. Default: Node's zstd, refusing windows above 8 MiB.
+   * made at all. `dictionary`: old bytes the frame begins with. Default: Node's zstd, refusing windows above 16 MiB.
    */
-  readonly decompress?: (bytes: Uint8Array, bytesMax: number) => Uint8Array | Promise<Uint8Array>;
+  readonly decompress?: (
+    bytes: Uint8Array,
+    bytesMax: number,
+    dictionary?: Uint8Array,
+  ) => Uint8Array | Promise<Uint8Array>;
   /** The target is refused as soon as it would be longer. Default: 2^53 − 1. */
   readonly targetBytesMax?: number;
 }
@@ -68,6 +70,14 @@ export async function* applyDelta(
   }
 }
 
+let ofThisThread: SegmentRebuilder | undefined;
+
+/** Made when first needed and kept: it holds nothing from one segment to the next. */
+function rebuilder(): SegmentRebuilder {
+  ofThisThread ??= new SegmentRebuilder(new KernelMemory());
+  return ofThisThread;
+}
+
 async function* rebuiltSegments(
   basis: BasisReader,
   reader: ByteReader,
@@ -90,7 +100,7 @@ async function* rebuiltSegments(
     if (tag === TAG_TRAILER) break;
     if (tag !== TAG_SEGMENT) throw invalid(`it goes on with tag ${tag}, expected a segment or the trailer`);
     const rest = await takeOrTruncated(reader, SEGMENT_HEAD_BYTES - TAG_BYTES);
-    const head = decodeSegmentHead(withTag(tag, rest), header.segmentBytesMax);
+    const head = decodeSegmentHead(withTag(tag, rest), header);
     targetBytes += head.targetBytes;
     if (targetBytes > targetBytesMax) {
       throw new RdcError(
@@ -98,15 +108,13 @@ async function* rebuiltSegments(
         `Cannot apply the delta: the target has ${targetBytes} bytes or more, expected at most ${targetBytesMax}`,
       );
     }
-    const opColumn = await decodeColumn(await takeOrTruncated(reader, head.ops.encodedBytes), head.ops, decompress);
-    const ops = decodeOps(opColumn, {
+    const columns = await readColumns(reader, head, { basis, decompress });
+    const ops = decodeOps(columns.ops, {
       targetBytes: head.targetBytes,
-      literalBytes: head.literals.rawBytes,
+      literalBytes: columns.literals.length,
       basisBytes: header.basisBytes,
     });
-    const encodedLiterals = await takeOrTruncated(reader, head.literals.encodedBytes);
-    const literals = await decodeColumn(encodedLiterals, head.literals, decompress);
-    const segment = await rebuildSegment(basis, { head, ops, literals, damageDetector });
+    const segment = await rebuildSegment(basis, { head, ops, columns, damageDetector });
     sha256.update(segment);
     yield segment;
   }
@@ -124,11 +132,12 @@ async function rebuildSegment(
   parts: {
     readonly head: SegmentHead;
     readonly ops: Ops;
-    readonly literals: Uint8Array;
+    readonly columns: Readonly<Record<Column, Uint8Array>>;
     readonly damageDetector: ChunkHash;
   },
 ): Promise<Uint8Array> {
-  const { head, ops, literals } = parts;
+  const { head, ops, columns } = parts;
+  const { literals } = columns;
   const target = new Uint8Array(head.targetBytes);
   const copies = new BatchedBasis(basis, ops);
   let filled = 0;
@@ -144,6 +153,9 @@ async function rebuildSegment(
       into.set(literals.subarray(literalsTaken, literalsTaken + length));
       literalsTaken += length;
     }
+  }
+  if (columns.kinds.length + columns.gaps.length + columns.values.length > 0) {
+    if (!rebuilder().rebuild(target, ops, columns)) throw invalid('the corrections of a segment do not fit its copies');
   }
   if (parts.damageDetector(target) !== head.targetHash) {
     throw mismatch(
@@ -187,11 +199,16 @@ class BatchedBasis {
   async #readThenCopy(index: number, into: Uint8Array): Promise<void> {
     this.#planBatch(index);
     if (this.#batchOps === index + 1) {
-      await readExactly(this.#basis, this.#batchStart, into);
+      await readExactly(this.#basis, this.#batchStart, into, 'apply the delta');
       return;
     }
     if (this.#batch.length === 0) this.#batch = new Uint8Array(READ_BATCH_BYTES_MAX);
-    await readExactly(this.#basis, this.#batchStart, this.#batch.subarray(0, this.#batchEnd - this.#batchStart));
+    await readExactly(
+      this.#basis,
+      this.#batchStart,
+      this.#batch.subarray(0, this.#batchEnd - this.#batchStart),
+      'apply the delta',
+    );
     this.#copyFromBatch(index, into);
   }
 
@@ -215,25 +232,42 @@ class BatchedBasis {
   }
 }
 
-async function readExactly(basis: BasisReader, offset: number, into: Uint8Array): Promise<void> {
-  const bytes = await basis.read(offset, into);
-  if (bytes !== into.length) {
-    throw new RdcError(
-      'basis-short',
-      `Cannot apply the delta: the basis gave ${bytes} bytes at ${offset}, expected ${into.length}`,
-    );
+/** All columns of a segment, decoded, each as long as the head says. */
+async function readColumns(
+  reader: ByteReader,
+  head: SegmentHead,
+  tools: { readonly basis: BasisReader; readonly decompress: NonNullable<ApplyDeltaOptions['decompress']> },
+): Promise<Record<Column, Uint8Array>> {
+  const columns = {} as Record<Column, Uint8Array>;
+  for (const name of COLUMNS) {
+    const column = head.columns[name];
+    const encoded = await takeOrTruncated(reader, column.encodedBytes);
+    if (column.coding === 'raw') {
+      // The reader lends its bytes only until it is asked again.
+      columns[name] = Uint8Array.from(encoded);
+      continue;
+    }
+    let dictionary: Uint8Array | undefined;
+    if (column.coding === 'dictionary') {
+      const lent = Uint8Array.from(encoded);
+      dictionary = new Uint8Array(head.dictionaryBytes);
+      await readExactly(tools.basis, head.dictionaryStart, dictionary, 'apply the delta');
+      columns[name] = await decodeColumn(lent, column, dictionary, tools.decompress);
+    } else columns[name] = await decodeColumn(encoded, column, dictionary, tools.decompress);
   }
+  if (columns.kinds.some((kind) => kind > FIELD_KIND_MAX)) throw invalid('a block of a segment has an unknown kind');
+  return columns;
 }
 
 async function decodeColumn(
   encoded: Uint8Array,
   head: ColumnHead,
+  dictionary: Uint8Array | undefined,
   decompress: NonNullable<ApplyDeltaOptions['decompress']>,
 ): Promise<Uint8Array> {
-  if (head.coding === 'raw') return encoded;
   let raw: Uint8Array;
   try {
-    raw = await decompress(encoded, head.rawBytes);
+    raw = await decompress(encoded, head.rawBytes, dictionary);
   } catch (error) {
     throw invalid('a column does not decompress', error);
   }
@@ -241,10 +275,11 @@ async function decodeColumn(
   return raw;
 }
 
-function decompressZstd(bytes: Uint8Array, bytesMax: number): Uint8Array {
+function decompressZstd(bytes: Uint8Array, bytesMax: number, dictionary?: Uint8Array): Uint8Array {
   return zstdDecompressSync(bytes, {
     maxOutputLength: bytesMax,
     params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
+    ...(dictionary === undefined ? {} : { dictionary }),
   });
 }
 

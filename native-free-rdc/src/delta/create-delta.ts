@@ -47,11 +47,11 @@ export async function* createDelta(
   options: CreateDeltaOptions = {},
 ): AsyncIterable<Uint8Array> {
   const segment = new SegmentWriter(signature, {
-    chunkHash: await loadChunkHash(signature.salt),
+    chunkHash: await loadChunkHash(signature.salt, signature.hashBytes),
     damageDetector: await loadDamageDetector(),
     compress: options.compress ?? compressWithZstd,
   });
-  const header = encodeDeltaHeader({ basisBytes: signature.bytes, basisSha256: signature.sha256 });
+  const header = encodeDeltaHeader({ basisBytes: signature.bytes, basisId: signature.treeHash });
   let deltaBytes = header.length;
   yield header;
   for await (const part of segmentParts(segment, target)) {
@@ -71,15 +71,17 @@ export async function* createDelta(
  */
 async function* segmentParts(segment: SegmentWriter, target: ByteSource): AsyncGenerator<Uint8Array, void> {
   for await (const piece of target) {
-    for (let start = 0; start < piece.length; ) {
-      start = segment.take(piece, start);
+    for (let start = 0; start < piece.length || segment.isOverfull; ) {
       if (segment.isOverfull) yield* await segment.flush();
+      start = segment.take(piece, start);
     }
   }
-  segment.endTarget();
-  if (segment.isOverfull) yield* await segment.flush();
+  for (segment.endTarget(); segment.isOverfull; segment.endTarget()) yield* await segment.flush();
   yield* await segment.flush();
 }
+
+/** Chunks are copied as they are. */
+const EMPTY_COLUMN: ColumnHead = { coding: 'raw', rawBytes: 0, encodedBytes: 0 };
 
 const BUFFER_BYTES_FIRST = 64 * 1024;
 
@@ -128,21 +130,17 @@ class SegmentWriter {
    * to the end of the piece, or to the end of a chunk that made the segment overfull.
    */
   take(piece: Uint8Array, startByte: number): number {
-    for (let start = startByte; start < piece.length; ) {
-      const cut = this.#chunker.next(piece, start);
-      const end = cut === -1 ? piece.length : cut;
-      this.#append(piece.subarray(start, end));
-      start = end;
-      if (cut === -1) break;
-      this.#endChunk();
-      if (this.#isChunkWaiting) return start;
+    for (let taken = startByte; ; ) {
+      this.#takeChunks();
+      if (this.#isChunkWaiting || taken === piece.length) return taken;
+      taken = this.#chunker.feed(piece, taken);
     }
-    return piece.length;
   }
 
-  /** Matches the last chunk, which no cut ends. The segment may be overfull then. */
+  /** Matches the last chunks. The segment may be overfull then: call again after flushing. */
   endTarget(): void {
-    if (this.#chunker.pendingBytes > 0) this.#endChunk();
+    this.#chunker.end();
+    this.#takeChunks();
   }
 
   /** The segment as pieces of the delta, none if it is empty; what was not yet matched begins the next one. */
@@ -161,7 +159,14 @@ class SegmentWriter {
     this.#filledBytes -= targetBytes;
     this.#segmentBytes = 0;
     if (this.#isChunkWaiting) this.#endChunk();
-    const head = encodeSegmentHead({ targetBytes, ops: ops.head, literals: literals.head, targetHash });
+    const columns = {
+      ops: ops.head,
+      kinds: EMPTY_COLUMN,
+      gaps: EMPTY_COLUMN,
+      values: EMPTY_COLUMN,
+      literals: literals.head,
+    };
+    const head = encodeSegmentHead({ targetBytes, columns, dictionaryStart: 0, dictionaryBytes: 0, targetHash });
     return [head, ops.encoded, literals.encoded].filter((part) => part.length > 0);
   }
 
@@ -173,6 +178,16 @@ class SegmentWriter {
       copyBytes: this.#targetBytes - this.#literalBytes,
       literalBytes: this.#literalBytes,
     };
+  }
+
+  /** Appends and matches chunks until there are no more or the segment is overfull. */
+  #takeChunks(): void {
+    while (!this.#isChunkWaiting) {
+      const chunk = this.#chunker.next();
+      if (chunk === undefined) return;
+      this.#append(chunk);
+      this.#endChunk();
+    }
   }
 
   #append(bytes: Uint8Array): void {

@@ -5,16 +5,25 @@
  * whoever allocates afterwards allocates no more than a limit.
  */
 import { RdcError } from '../errors.ts';
-import { BASIS_BYTES_MAX, OP_COLUMN_BYTES_MAX, SEGMENT_BYTES_MAX, SHA256_BYTES, TARGET_BYTES_MAX } from '../limits.ts';
+import {
+  BASIS_BYTES_MAX,
+  DICTIONARY_BYTES_MAX,
+  DICTIONARY_BYTES_MIN,
+  FIELD_BLOCK_BYTES,
+  OP_COLUMN_BYTES_MAX,
+  SEGMENT_BYTES_MAX,
+  SHA256_BYTES,
+  TARGET_BYTES_MAX,
+} from '../limits.ts';
 
 /** Grows when the layout changes or an operation gains a meaning. */
-export const DELTA_FORMAT_VERSION = 1;
+export const DELTA_FORMAT_VERSION = 2;
 
 /** Bytes that `readDeltaHeader` needs. */
 export const DELTA_HEADER_BYTES = 56;
 /** The tag that tells a segment from a trailer. */
 export const TAG_BYTES = 1;
-export const SEGMENT_HEAD_BYTES = 40;
+export const SEGMENT_HEAD_BYTES = 72;
 export const TRAILER_BYTES = 44;
 
 export const TAG_SEGMENT = 1;
@@ -33,14 +42,18 @@ export interface DeltaHeader {
   /** No segment covers more target bytes than this; at most `SEGMENT_BYTES_MAX`. */
   readonly segmentBytesMax: number;
   readonly basisBytes: number;
-  /** SHA-256 of the basis, 32 bytes: compare it before applying. */
-  readonly basisSha256: Uint8Array;
+  /** What the basis is called, 32 bytes: the tree hash of a file, whatever its maker chose for several. */
+  readonly basisId: Uint8Array;
 }
 
-/** How a column travels. `zstd` only when that is smaller. */
-export type Coding = 'raw' | 'zstd';
+/** How a column travels. `zstd` only when that is smaller; `dictionary`: zstd that begins with old bytes, literals only. */
+export type Coding = 'raw' | 'zstd' | 'dictionary';
 
-const CODINGS: readonly Coding[] = ['raw', 'zstd'];
+const CODINGS: readonly Coding[] = ['raw', 'zstd', 'dictionary'];
+
+/** The columns of a segment, in their order. */
+export const COLUMNS = ['ops', 'kinds', 'gaps', 'values', 'literals'] as const;
+export type Column = (typeof COLUMNS)[number];
 
 /** A run of bytes inside a segment: `rawBytes` once decoded, `encodedBytes` in the delta. */
 export interface ColumnHead {
@@ -53,8 +66,10 @@ export interface ColumnHead {
 export interface SegmentHead {
   /** In [1, segmentBytesMax]. */
   readonly targetBytes: number;
-  readonly ops: ColumnHead;
-  readonly literals: ColumnHead;
+  readonly columns: Readonly<Record<Column, ColumnHead>>;
+  /** The part of the basis that is the dictionary of the literals; 0 bytes if they have none. */
+  readonly dictionaryStart: number;
+  readonly dictionaryBytes: number;
   /** xxh64, seed 0, of the target bytes the segment covers: tells damage early. */
   readonly targetHash: bigint;
 }
@@ -64,7 +79,7 @@ export interface DeltaTrailer {
   readonly targetSha256: Uint8Array;
 }
 
-export function encodeDeltaHeader(header: Pick<DeltaHeader, 'basisBytes' | 'basisSha256'>): Uint8Array {
+export function encodeDeltaHeader(header: Pick<DeltaHeader, 'basisBytes' | 'basisId'>): Uint8Array {
   const bytes = new Uint8Array(DELTA_HEADER_BYTES);
   const view = viewOf(bytes);
   bytes.set(MAGIC);
@@ -72,7 +87,7 @@ export function encodeDeltaHeader(header: Pick<DeltaHeader, 'basisBytes' | 'basi
   bytes[9] = FILTER_NONE;
   view.setUint32(12, SEGMENT_BYTES_MAX, true);
   view.setBigUint64(16, BigInt(header.basisBytes), true);
-  bytes.set(header.basisSha256, 24);
+  bytes.set(header.basisId, 24);
   return bytes;
 }
 
@@ -110,55 +125,88 @@ export function readDeltaHeader(start: Uint8Array): DeltaHeader {
     throw exceeded(`its basis has ${basisBytes} bytes, expected at most ${BASIS_BYTES_MAX}`);
   }
   // Not `slice`: a Buffer's is a view of the caller's bytes.
-  const basisSha256 = Uint8Array.from(start.subarray(24, 24 + SHA256_BYTES));
-  return { formatVersion, filter, segmentBytesMax, basisBytes: Number(basisBytes), basisSha256 };
+  const basisId = Uint8Array.from(start.subarray(24, 24 + SHA256_BYTES));
+  return { formatVersion, filter, segmentBytesMax, basisBytes: Number(basisBytes), basisId };
 }
+
+const COLUMNS_AT = 16;
+const COLUMN_HEAD_BYTES = 8;
+/** The two highest bits of a column's decoded length hold its coding; lengths stay below 2^30. */
+const CODING_SHIFT = 30;
+const DICTIONARY_AT = COLUMNS_AT + COLUMNS.length * COLUMN_HEAD_BYTES;
 
 export function encodeSegmentHead(head: SegmentHead): Uint8Array {
   const bytes = new Uint8Array(SEGMENT_HEAD_BYTES);
   const view = viewOf(bytes);
   bytes[0] = TAG_SEGMENT;
-  bytes[1] = CODINGS.indexOf(head.ops.coding);
-  bytes[2] = CODINGS.indexOf(head.literals.coding);
   view.setUint32(4, head.targetBytes, true);
-  view.setUint32(8, head.ops.rawBytes, true);
-  view.setUint32(12, head.ops.encodedBytes, true);
-  view.setUint32(16, head.literals.rawBytes, true);
-  view.setUint32(20, head.literals.encodedBytes, true);
-  view.setBigUint64(32, head.targetHash, true);
+  view.setBigUint64(8, head.targetHash, true);
+  COLUMNS.forEach((name, index) => {
+    const { coding, rawBytes, encodedBytes } = head.columns[name];
+    const at = COLUMNS_AT + index * COLUMN_HEAD_BYTES;
+    view.setUint32(at, rawBytes + CODINGS.indexOf(coding) * 2 ** CODING_SHIFT, true);
+    view.setUint32(at + 4, encodedBytes, true);
+  });
+  view.setBigUint64(DICTIONARY_AT, BigInt(head.dictionaryStart), true);
+  view.setUint32(DICTIONARY_AT + 8, head.dictionaryBytes, true);
   return bytes;
 }
 
 /** `bytes` is the whole head, tag included. Throws `RdcError` `delta-invalid`. */
-export function decodeSegmentHead(bytes: Uint8Array, segmentBytesMax: number): SegmentHead {
+export function decodeSegmentHead(bytes: Uint8Array, header: DeltaHeader): SegmentHead {
   const view = viewOf(bytes);
   const targetBytes = view.getUint32(4, true);
-  if (targetBytes === 0 || targetBytes > segmentBytesMax) {
-    throw invalid(`a segment covers ${targetBytes} target bytes, expected 1 to ${segmentBytesMax}`);
+  if (targetBytes === 0 || targetBytes > header.segmentBytesMax) {
+    throw invalid(`a segment covers ${targetBytes} target bytes, expected 1 to ${header.segmentBytesMax}`);
   }
-  // The place of the differences of operation ADD (coding, raw and encoded length).
-  if (view.getUint8(3) !== 0 || view.getUint32(24, true) !== 0 || view.getUint32(28, true) !== 0) {
+  if (view.getUint32(0, true) !== TAG_SEGMENT || view.getUint32(DICTIONARY_AT + 12, true) !== 0) {
     throw invalid('the reserved fields of a segment are not zero');
   }
-  return {
-    targetBytes,
-    ops: decodeColumnHead(view, { codingAt: 1, sizesAt: 8, rawBytesMax: OP_COLUMN_BYTES_MAX }),
-    literals: decodeColumnHead(view, { codingAt: 2, sizesAt: 16, rawBytesMax: targetBytes }),
-    targetHash: view.getBigUint64(32, true),
+  const columns = {
+    ops: decodeColumnHead(view, 'ops', OP_COLUMN_BYTES_MAX),
+    kinds: decodeColumnHead(view, 'kinds', Math.ceil(targetBytes / FIELD_BLOCK_BYTES)),
+    gaps: decodeColumnHead(view, 'gaps', targetBytes * 2),
+    values: decodeColumnHead(view, 'values', targetBytes),
+    literals: decodeColumnHead(view, 'literals', targetBytes),
   };
+  const dictionary = decodeDictionary(view, {
+    isUsed: columns.literals.coding === 'dictionary',
+    // Reading a dictionary takes time, so a small segment must not ask for a large one.
+    bytesMax: Math.min(DICTIONARY_BYTES_MAX, targetBytes * 2),
+    basisBytes: header.basisBytes,
+  });
+  return { targetBytes, columns, ...dictionary, targetHash: view.getBigUint64(8, true) };
 }
 
-function decodeColumnHead(
+function decodeDictionary(
   view: DataView,
-  at: { readonly codingAt: number; readonly sizesAt: number; readonly rawBytesMax: number },
-): ColumnHead {
-  const coding = CODINGS[view.getUint8(at.codingAt)];
-  const rawBytes = view.getUint32(at.sizesAt, true);
-  const encodedBytes = view.getUint32(at.sizesAt + 4, true);
-  if (coding === undefined) throw invalid(`a column has coding ${view.getUint8(at.codingAt)}, expected 0 or 1`);
-  if (rawBytes > at.rawBytesMax) throw invalid(`a column has ${rawBytes} bytes, expected at most ${at.rawBytesMax}`);
+  expected: { readonly isUsed: boolean; readonly bytesMax: number; readonly basisBytes: number },
+): Pick<SegmentHead, 'dictionaryStart' | 'dictionaryBytes'> {
+  const start = view.getBigUint64(DICTIONARY_AT, true);
+  const dictionaryBytes = view.getUint32(DICTIONARY_AT + 8, true);
+  const isPlausible = expected.isUsed
+    ? dictionaryBytes >= DICTIONARY_BYTES_MIN &&
+      dictionaryBytes <= expected.bytesMax &&
+      start + BigInt(dictionaryBytes) <= BigInt(expected.basisBytes)
+    : start === 0n && dictionaryBytes === 0;
+  if (!isPlausible) throw invalid(`a segment has a dictionary of ${dictionaryBytes} bytes at ${start}`);
+  return { dictionaryStart: Number(start), dictionaryBytes };
+}
+
+function decodeColumnHead(view: DataView, name: Column, rawBytesMax: number): ColumnHead {
+  const at = COLUMNS_AT + COLUMNS.indexOf(name) * COLUMN_HEAD_BYTES;
+  const word = view.getUint32(at, true);
+  const coding = CODINGS[word >>> CODING_SHIFT];
+  const rawBytes = word % 2 ** CODING_SHIFT;
+  const encodedBytes = view.getUint32(at + 4, true);
+  if (coding === undefined || (coding === 'dictionary' && name !== 'literals')) {
+    throw invalid(`the ${name} of a segment have coding ${word >>> CODING_SHIFT}`);
+  }
+  if (rawBytes > rawBytesMax) {
+    throw invalid(`the ${name} of a segment have ${rawBytes} bytes, expected at most ${rawBytesMax}`);
+  }
   const isPlausible = coding === 'raw' ? encodedBytes === rawBytes : encodedBytes > 0 && encodedBytes < rawBytes;
-  if (!isPlausible) throw invalid(`a ${coding} column has ${encodedBytes} bytes for ${rawBytes}`);
+  if (!isPlausible) throw invalid(`the ${name} of a segment, ${coding}, have ${encodedBytes} bytes for ${rawBytes}`);
   return { coding, rawBytes, encodedBytes };
 }
 

@@ -1,0 +1,117 @@
+/**
+ * Where in the basis content lies that a block of the target also has: a sampled, content-defined index.
+ *
+ * One place in 512 (fewer in a large basis) is remembered by a 32-bit key of the 32 bytes there. That is too coarse to
+ * copy from, and just enough to tell which parts of a basis of any size a segment of the target came from, so that only
+ * those are read and compared closely. Renamed, moved and reordered content is found as well as content in place. At
+ * most 2^20 places in 16 MiB, whatever the basis; wrong answers cost bytes, never correctness.
+ */
+import { ANCHOR_COUNT_AIM, ANCHOR_RATE_LOG_MIN, WINDOW_BLOCK_BYTES, WINDOW_BYTES_MAX } from '../limits.ts';
+
+/** Positions are kept in units of this many bytes, so that 32 bits reach over the largest basis. */
+const PLACE_UNIT_BYTES = 4096;
+/** Slots one search or insertion looks at. */
+const PLACE_PROBES_MAX = 16;
+/** A place found speaks for its own block, and a little for the neighbours. */
+const VOTES_OWN = 8;
+const VOTES_NEIGHBOUR = 1;
+/** Names are right more often than a sample: hinted blocks come before what only looks alike. */
+const VOTES_HINT = 2 ** 20;
+
+/** Sampled places of a block: alternating key and offset in the block. */
+export type Anchors = Uint32Array;
+
+/** Sampling for a basis of this size: one place in 2^rateLog. */
+export function anchorRateLogFor(basisBytes: number): number {
+  let rateLog = ANCHOR_RATE_LOG_MIN;
+  while (basisBytes / 2 ** rateLog > ANCHOR_COUNT_AIM) rateLog++;
+  return rateLog;
+}
+
+/** A part of the basis: start and length in bytes. */
+export interface Extent {
+  readonly start: number;
+  readonly bytes: number;
+}
+
+/** Filled with the anchors of the basis, asked with those of a segment. */
+export class PlaceIndex {
+  readonly #basisBytes: number;
+  readonly #keys: Uint32Array;
+  readonly #units: Uint32Array;
+  readonly #shift: number;
+  readonly #mask: number;
+
+  constructor(basisBytes: number) {
+    this.#basisBytes = basisBytes;
+    const expected = basisBytes / 2 ** anchorRateLogFor(basisBytes);
+    const bits = Math.max(8, Math.ceil(Math.log2(expected + 1)) + 1);
+    this.#keys = new Uint32Array(2 ** bits);
+    this.#units = new Uint32Array(2 ** bits);
+    this.#shift = 32 - bits;
+    this.#mask = 2 ** bits - 1;
+  }
+
+  /** Remembers the anchors of the block that begins at `blockStart`. The first place of a key stays. */
+  add(anchors: Anchors, blockStart: number): void {
+    for (let index = 0; index < anchors.length; index += 2) {
+      const key = (anchors[index] as number) || 1;
+      const slot = this.#slotOf(key);
+      if (slot === -1 || this.#keys[slot] === key) continue;
+      this.#keys[slot] = key;
+      this.#units[slot] = Math.floor((blockStart + (anchors[index + 1] as number)) / PLACE_UNIT_BYTES);
+    }
+  }
+
+  /** The parts of the basis most likely to hold what the anchors were taken from, hints first; ascending, 8 MiB at most. */
+  windowFor(anchors: Anchors, hints: readonly Extent[] = []): Extent[] {
+    const votes = new Map<number, number>();
+    const vote = (block: number, count: number): void => {
+      if (block < 0 || block * WINDOW_BLOCK_BYTES >= this.#basisBytes) return;
+      votes.set(block, (votes.get(block) ?? 0) + count);
+    };
+    for (let index = 0; index < anchors.length; index += 2) {
+      const key = (anchors[index] as number) || 1;
+      const slot = this.#slotOf(key);
+      if (slot === -1 || this.#keys[slot] !== key) continue;
+      const block = Math.floor(((this.#units[slot] as number) * PLACE_UNIT_BYTES) / WINDOW_BLOCK_BYTES);
+      vote(block, VOTES_OWN);
+      vote(block - 1, VOTES_NEIGHBOUR);
+      vote(block + 1, VOTES_NEIGHBOUR);
+    }
+    for (const { start, bytes } of hints) {
+      if (bytes === 0) continue;
+      const last = Math.floor((start + bytes - 1) / WINDOW_BLOCK_BYTES);
+      for (let block = Math.floor(start / WINDOW_BLOCK_BYTES); block <= last; block++) vote(block, VOTES_HINT);
+    }
+    const ranked = [...votes].sort((left, right) => right[1] - left[1] || left[0] - right[0]);
+    const chosen = ranked.slice(0, WINDOW_BYTES_MAX / WINDOW_BLOCK_BYTES).map(([block]) => block);
+    return extentsOf(
+      chosen.sort((left, right) => left - right),
+      this.#basisBytes,
+    );
+  }
+
+  /** The slot that holds `key` or where it belongs; -1 if its neighbourhood is full. */
+  #slotOf(key: number): number {
+    const first = Math.imul(key, 0x9e3779b1) >>> this.#shift;
+    for (let probe = 0; probe < PLACE_PROBES_MAX; probe++) {
+      const slot = (first + probe) & this.#mask;
+      if (this.#keys[slot] === 0 || this.#keys[slot] === key) return slot;
+    }
+    return -1;
+  }
+}
+
+/** Ascending blocks as extents, neighbours joined. */
+function extentsOf(blocks: readonly number[], basisBytes: number): Extent[] {
+  const extents: { start: number; bytes: number }[] = [];
+  for (const block of blocks) {
+    const start = block * WINDOW_BLOCK_BYTES;
+    const bytes = Math.min(WINDOW_BLOCK_BYTES, basisBytes - start);
+    const last = extents.at(-1);
+    if (last !== undefined && last.start + last.bytes === start) last.bytes += bytes;
+    else extents.push({ start, bytes });
+  }
+  return extents;
+}
