@@ -10,22 +10,33 @@ import { basename, dirname, join } from 'node:path';
 import {
   applyDelta,
   createDelta,
+  createDiff,
   createSignature,
+  DELTA_HEADER_BYTES,
   type DeltaSummary,
+  type DiffLevel,
+  type DiffSummary,
   decodeSignature,
   encodeSignature,
   RdcError,
   type RdcErrorCode,
+  readDeltaHeader,
   SALT_BYTES,
+  TreeHash,
 } from 'native-free-rdc';
+import { diffJobsOn } from './engine/delta/diff-jobs.ts';
 import { type ErrorCode, ReplicationError } from './errors.ts';
+import { diffFolders, type FolderDiffSummary, isFolderDelta, patchFolder } from './folder-delta/folder-delta.ts';
 import { limits } from './model/limits.ts';
 import type { FileHandle, Files } from './world/files.ts';
 import { type Random, randomHex } from './world/random.ts';
+import type { Threads } from './world/threads.ts';
 
 export interface FileDeltaWorld {
   readonly files: Files;
   readonly random: Random;
+  /** Threads for as long as a diff runs; undefined to do everything on this one. */
+  openThreads(): (Threads & AsyncDisposable) | undefined;
 }
 
 export interface OutputOptions {
@@ -83,16 +94,83 @@ export async function deltaFile(
   });
 }
 
+/** What `diff` works with: the work over threads is worth it only for inputs that take longer than threads to start. */
+export interface DiffOrder {
+  readonly basis: string;
+  readonly target: string;
+  readonly level: DiffLevel;
+}
+
+/** Writes into `output` what leads from `basis` to `target`, two files or two folders. */
+export async function diffPaths(
+  world: FileDeltaWorld,
+  order: DiffOrder,
+  options: OutputOptions,
+): Promise<Omit<DiffSummary, 'targetSha256'> & Partial<Pick<FolderDiffSummary, 'files'>>> {
+  return await translated(async () => {
+    await refuseExisting(world.files, options);
+    const isFolder = await areFolders(world.files, order);
+    await using threads = world.openThreads();
+    const jobs = threads === undefined ? undefined : diffJobsOn(threads, options.signal);
+    await using draft = await createDraft(world, options);
+    if (isFolder) {
+      let summary: FolderDiffSummary | undefined;
+      const onSummary = (told: FolderDiffSummary): void => {
+        summary = told;
+      };
+      const { level } = order;
+      const pieces = diffFolders(world.files, order, { level, jobs, signal: options.signal, onSummary });
+      for await (const piece of pieces) await draft.append(piece);
+      if (summary === undefined) throw new Error('diffFolders() ended without a summary');
+      await draft.publish();
+      return summary;
+    }
+    await using basis = await openSource(world.files, order.basis);
+    await using target = await openSource(world.files, order.target);
+    let summary: DiffSummary | undefined;
+    const onSummary = (told: DiffSummary): void => {
+      summary = told;
+    };
+    const given = { level: order.level, onSummary, ...(jobs === undefined ? {} : { jobs }) };
+    for await (const piece of createDiff(basis, target.blocks(options.signal), given)) await draft.append(piece);
+    await basis.expectUnchanged();
+    await target.expectUnchanged();
+    if (summary === undefined) throw new Error('createDiff() ended without a summary');
+    await draft.publish();
+    const { targetSha256: _named, ...told } = summary;
+    return told;
+  });
+}
+
+async function areFolders(files: Files, { basis, target }: DiffOrder): Promise<boolean> {
+  const kinds = await Promise.all(
+    [basis, target].map(async (path) => (await files.facts(await files.realPath(path)))?.kind),
+  );
+  if (kinds[0] === kinds[1]) return kinds[0] === 'directory';
+  throw new ReplicationError('usage', `Cannot compare ${basis} with ${target}: one is a folder, the other is not`);
+}
+
 /** Rebuilds the target of `delta` from `basis` into `output`. `verification-failed` and nothing written when it differs. */
 export async function patchFile(
   world: FileDeltaWorld,
   paths: { readonly basis: string; readonly delta: string },
   options: OutputOptions,
-): Promise<{ readonly targetBytes: number; readonly sha256: string }> {
+): Promise<
+  | { readonly targetBytes: number; readonly sha256: string }
+  | { readonly targetBytes: number; readonly manifest: string }
+> {
   return await translated(async () => {
     await refuseExisting(world.files, options);
-    await using basis = await openSource(world.files, paths.basis);
     await using delta = await openSource(world.files, paths.delta);
+    if (isFolderDelta(await delta.start())) {
+      if ((await world.files.facts(options.output)) !== undefined)
+        throw new ReplicationError('name-taken', `Cannot write ${options.output}: a folder is never replaced`);
+      const draft = draftPath(world, options.output);
+      const places = { basis: paths.basis, output: options.output, draft };
+      return await patchFolder(world.files, places, delta.handle, options.signal);
+    }
+    await using basis = await openSource(world.files, paths.basis);
+    await expectBasis(basis, await delta.start(), options.signal);
     await using draft = await createDraft(world, options);
     const sha256 = createHash('sha256');
     let targetBytes = 0;
@@ -120,8 +198,18 @@ class Source implements AsyncDisposable {
     this.#stamp = facts.stamp;
   }
 
+  get handle(): FileHandle {
+    return this.#handle;
+  }
+
   read(offset: number, into: Uint8Array): Promise<number> {
     return this.#handle.read(offset, into);
+  }
+
+  /** Enough to tell what the file is. */
+  async start(): Promise<Uint8Array> {
+    const bytes = new Uint8Array(DELTA_HEADER_BYTES);
+    return bytes.subarray(0, await this.#handle.read(0, bytes));
   }
 
   async *blocks(signal: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -214,9 +302,27 @@ class Draft implements AsyncDisposable {
 }
 
 async function createDraft({ files, random }: FileDeltaWorld, options: OutputOptions): Promise<Draft> {
-  const { output } = options;
-  const path = join(dirname(output), `.${basename(output).slice(0, 100)}.${randomHex(random, 4)}.part`);
+  const path = draftPath({ random }, options.output);
   return new Draft(files, options, path, await files.open(path, 'create'));
+}
+
+function draftPath({ random }: Pick<FileDeltaWorld, 'random'>, output: string): string {
+  return join(dirname(output), `.${basename(output).slice(0, 100)}.${randomHex(random, 4)}.part`);
+}
+
+/** A wrong basis is told before work starts: it is read once to be sure. */
+async function expectBasis(basis: Source, deltaStart: Uint8Array, signal: AbortSignal): Promise<void> {
+  const header = readDeltaHeader(deltaStart);
+  const hash = new TreeHash();
+  if (basis.bytes === header.basisBytes) for await (const block of basis.blocks(signal)) hash.update(block);
+  if (basis.bytes === header.basisBytes && Buffer.from(hash.digest()).equals(header.basisId)) return;
+  throw new ReplicationError(
+    'basis-mismatch',
+    `Cannot apply the delta: ${basis.path} is not the file it was made from`,
+    {
+      hint: 'the very file the delta was made from, as BASIS',
+    },
+  );
 }
 
 const codes: Readonly<Record<RdcErrorCode, ErrorCode>> = {
@@ -226,6 +332,8 @@ const codes: Readonly<Record<RdcErrorCode, ErrorCode>> = {
   'basis-mismatch': 'basis-mismatch',
   'basis-short': 'source-changed',
   'target-mismatch': 'verification-failed',
+  'needs-invalid': 'format-invalid',
+  'answer-invalid': 'delta-invalid',
   'limit-exceeded': 'limit-exceeded',
 };
 

@@ -1,5 +1,6 @@
 /** Composition root of a worker thread: the table of jobs it can run. */
 import { compressionJobs } from './engine/delta/compression.ts';
+import { diffJobList } from './engine/delta/diff-jobs.ts';
 import { serveJobs } from './world/thread-protocol.ts';
 
-serveJobs(compressionJobs);
+serveJobs([...compressionJobs, ...diffJobList]);

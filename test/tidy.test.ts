@@ -46,11 +46,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/roles': [...base, ...engine],
   'src/console': [...base, ...engine],
   'src/config.ts': ['src/errors.ts', 'src/model', 'src/world'],
-  'src/file-delta.ts': [...base, 'native-free-rdc'],
+  'src/folder-delta': [...base, 'native-free-rdc', 'src/engine/snapshot'],
+  'src/file-delta.ts': [...base, 'native-free-rdc', 'src/folder-delta', 'src/engine/delta'],
   'src/worker.ts': [...base, ...engine],
   'src/site.ts': [...base, ...engine, 'src/roles', 'src/console', 'src/config.ts'],
   'src/index.ts': ['src/errors.ts', 'src/model', 'src/world', 'src/config.ts', 'src/site.ts'],
-  'src/cli': [...base, 'src/config.ts', 'src/site.ts', 'src/file-delta.ts'],
+  'src/cli': [...base, 'src/config.ts', 'src/site.ts', 'src/file-delta.ts', 'native-free-rdc'],
 };
 
 /** Each outside thing has one door. */

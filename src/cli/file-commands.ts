@@ -1,8 +1,12 @@
 /** `siteferry signature`, `delta` and `patch`: single files, without a node, as `rdiff` does it. */
+
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
-import { deltaFile, type OutputOptions, patchFile, signFile } from '../file-delta.ts';
+import { type Command, Option } from 'commander';
+import type { DiffLevel } from 'native-free-rdc';
+import { deltaFile, diffPaths, type FileDeltaWorld, type OutputOptions, patchFile, signFile } from '../file-delta.ts';
 import { formatBytes, formatSeconds } from '../model/units.ts';
+import { realThreads } from '../world/real-threads.ts';
 import { type CommandSet, define, type Outcome, type Run, type Shell } from './shell.ts';
 
 interface FileOptions {
@@ -26,7 +30,7 @@ export function addFileCommands(set: CommandSet, program: Command): void {
     ['siteferry signature old.iso -o old.sig'],
     ({ shell, args, options }: Run<FileOptions>) =>
       timed(shell, async () => {
-        const signed = await signFile(shell, pathAt(shell, args, 0), outputOf(shell, options));
+        const signed = await signFile(worldOf(shell), pathAt(shell, args, 0), outputOf(shell, options));
         const text = `${options.output}: signature of ${formatBytes(signed.bytes)} in ${formatBytes(signed.signatureBytes)}, ${signed.chunks} chunks`;
         return { document: signed, text };
       }),
@@ -44,8 +48,27 @@ export function addFileCommands(set: CommandSet, program: Command): void {
     ({ shell, args, options }: Run<FileOptions>) =>
       timed(shell, async () => {
         const paths = { signature: pathAt(shell, args, 0), target: pathAt(shell, args, 1) };
-        const { targetSha256: _named, ...made } = await deltaFile(shell, paths, outputOf(shell, options));
+        const { targetSha256: _named, ...made } = await deltaFile(worldOf(shell), paths, outputOf(shell, options));
         const text = `${options.output}: ${formatBytes(made.targetBytes)} as a delta of ${formatBytes(made.deltaBytes)}; ${formatBytes(made.copyBytes)} copied, ${formatBytes(made.literalBytes)} new`;
+        return { document: made, text };
+      }),
+  );
+
+  const diff = program
+    .command('diff')
+    .description('Write what leads from one file or folder to another, both at hand.')
+    .argument('<basis>', 'the file or folder the receiver holds')
+    .argument('<target>', 'the file or folder the receiver shall get')
+    .addOption(new Option('--level <level>', 'how hard to look').choices(diffLevels).default('default'));
+  define(
+    set,
+    withOutput(diff, 'the delta'),
+    ['siteferry diff v1/ v2/ -o v2.delta', 'siteferry diff old.iso new.iso -o new.delta --level best'],
+    ({ shell, args, options }: Run<FileOptions & { readonly level: DiffLevel }>) =>
+      timed(shell, async () => {
+        const order = { basis: pathAt(shell, args, 0), target: pathAt(shell, args, 1), level: options.level };
+        const made = await diffPaths(worldOf(shell), order, outputOf(shell, options));
+        const text = `${options.output}: ${formatBytes(made.targetBytes)} as a delta of ${formatBytes(made.deltaBytes)}; ${formatBytes(made.copyBytes)} copied, ${formatBytes(made.addBytes)} corrected, ${formatBytes(made.literalBytes)} new`;
         return { document: made, text };
       }),
   );
@@ -62,13 +85,21 @@ export function addFileCommands(set: CommandSet, program: Command): void {
     ({ shell, args, options }: Run<FileOptions>) =>
       timed(shell, async () => {
         const paths = { basis: pathAt(shell, args, 0), delta: pathAt(shell, args, 1) };
-        const rebuilt = await patchFile(shell, paths, outputOf(shell, options));
+        const rebuilt = await patchFile(worldOf(shell), paths, outputOf(shell, options));
         return {
           document: rebuilt,
-          text: `${options.output}: ${formatBytes(rebuilt.targetBytes)}, SHA-256 ${rebuilt.sha256} verified`,
+          text: `${options.output}: ${formatBytes(rebuilt.targetBytes)}, ${'sha256' in rebuilt ? `SHA-256 ${rebuilt.sha256}` : 'every file'} verified`,
         };
       }),
   );
+}
+
+const diffLevels: readonly DiffLevel[] = ['fast', 'default', 'best'];
+
+function worldOf({ files, random }: Shell): FileDeltaWorld {
+  const openThreads = (): ReturnType<FileDeltaWorld['openThreads']> =>
+    realThreads({ workerUrl: new URL('../worker.ts', import.meta.url), threadCount: availableParallelism() });
+  return { files, random, openThreads };
 }
 
 function pathAt(shell: Shell, args: readonly string[], index: number): string {

@@ -56,6 +56,14 @@ function launch() {
   if (process.argv.includes('--debug')) {
     process.on('warning', (warning) => process.stderr.write(`${warning.stack}\n`));
   }
+  // Stripping types takes longer than most commands; the second start finds it done. Not in the system's folder for
+  // temporary files, where others might put code for us to run.
+  const cache = join(dirname(fileURLToPath(import.meta.url)), '../../node_modules/.cache/siteferry');
+  // biome-ignore lint/style/useNodejsImportProtocol: Node 12 does not know the protocol
+  import('module').then(({ enableCompileCache }) => enableCompileCache(cache)).then(start);
+}
+
+function start() {
   import('./main.ts').catch((error) => {
     if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
     fail('internal', `Siteferry is not installed completely: ${error.message}`, 'npm install');

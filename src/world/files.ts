@@ -50,6 +50,10 @@ export interface Files {
   /** Names in a directory, sorted by UTF-16 code units. A name that is not valid Unicode throws `path-refused`. */
   list(path: string): Promise<readonly string[]>;
   readLink(path: string): Promise<string>;
+  /** Makes a symbolic link; `name-taken` when something is there. Durable as a name. */
+  makeLink(path: string, target: string): Promise<void>;
+  /** Lets the owner execute a file. On systems without such a permission nothing happens. */
+  makeExecutable(path: string): Promise<void>;
   /** The path with every symbolic link resolved; `file-missing` when it does not exist. */
   realPath(path: string): Promise<string>;
   /** Creates the directory and its missing parents, owner-only, and makes their names durable. No error if present. */

@@ -32,6 +32,7 @@ const FLAGS: Readonly<Record<OpenMode, number>> = {
 };
 
 const OWNER_ONLY_FILE = 0o600;
+const OWNER_ONLY_PROGRAM = 0o700;
 const OWNER_ONLY_DIRECTORY = 0o700;
 
 /** What each system error means to us, and what a person would have to bring about. */
@@ -61,6 +62,8 @@ export function realFiles(): Files {
     list: (path) => attempt('list', path, () => listNames(path)),
     readLink: (path) =>
       attempt('read link', path, async () => nameFrom(await disk.readlink(path, { encoding: 'buffer' }), path)),
+    makeLink: (path, target) => attempt('make link', path, () => disk.symlink(target, path)),
+    makeExecutable: (path) => attempt('make executable', path, () => disk.chmod(path, OWNER_ONLY_PROGRAM)),
     realPath: (path) =>
       attempt('resolve', path, async () => nameFrom(await disk.realpath(path, { encoding: 'buffer' }), path)),
     makeDirectory: (path) => attempt('make directory', path, () => makeDirectory(path, disk.lstat)),

@@ -122,6 +122,19 @@ class SimFiles implements Files {
     });
   }
 
+  makeLink(path: string, target: string): Promise<void> {
+    const make = (): void => {
+      const { node } = this.disk.find(path, { action: 'make link' });
+      if (node !== undefined) throw systemFailure('EEXIST', 'make link', path);
+      this.disk.symlink(target, path);
+    };
+    return this.perform('rename', path, make, { isChange: true });
+  }
+
+  makeExecutable(path: string): Promise<void> {
+    return this.perform('rename', path, () => this.disk.setExecutable(path, true), { isChange: true });
+  }
+
   realPath(path: string): Promise<string> {
     return this.perform('facts', path, () => {
       const found = this.disk.find(path, { isLastFollowed: true, action: 'resolve' });

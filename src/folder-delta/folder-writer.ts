@@ -1,0 +1,165 @@
+/** Writes the folder a delta leads to, into a place nobody sees yet. */
+import { createHash } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import pLimit from 'p-limit';
+import { ReplicationError } from '../errors.ts';
+import { type ContentId, contentIdOf } from '../model/content.ts';
+import { limits } from '../model/limits.ts';
+import { type FileEntry, fileEntries, type Manifest } from '../wire/manifest.ts';
+import type { FileHandle, Files } from '../world/files.ts';
+import { contentBytes, type Tree } from './tree.ts';
+
+/** Files being made durable at once, and files written that wait for it. */
+const syncCountMax = 16;
+const syncAheadCountMax = 64;
+
+export function invalid(state: string, cause?: unknown): ReplicationError {
+  return new ReplicationError('delta-invalid', `Cannot read the delta: ${state}`, cause === undefined ? {} : { cause });
+}
+
+/** A file from `start` to its end; each block is lent until the next one is asked for. */
+export async function* fromOffset(handle: FileHandle, start: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const block = new Uint8Array(limits.blockBytes);
+  for (let offset = start; ; ) {
+    signal.throwIfAborted();
+    const count = await handle.read(offset, block);
+    if (count > 0) yield block.subarray(0, count);
+    if (count < block.byteLength) return;
+    offset += count;
+  }
+}
+
+/** Writes a folder file by file; every content is verified as it is written, every file durable in the end. */
+export class FolderWriter {
+  readonly #files: Files;
+  readonly #root: string;
+  readonly #target: Manifest;
+  readonly #directories = new Set<string>();
+  readonly #syncSlots = pLimit(syncCountMax);
+  readonly #syncing: Promise<void>[] = [];
+
+  constructor(files: Files, root: string, target: Manifest) {
+    this.#files = files;
+    this.#root = root;
+    this.#target = target;
+  }
+
+  /** Links, directories, and files whose content the basis has. */
+  async copyKnown(basis: Tree, signal: AbortSignal): Promise<void> {
+    for (const entry of this.#target.entries) {
+      signal.throwIfAborted();
+      if (entry.kind === 'directory') await this.#makeDirectory(join(this.#root, entry.path));
+      else if (entry.kind === 'symlink') {
+        await this.#makeDirectory(dirname(join(this.#root, entry.path)));
+        await this.#files.makeLink(join(this.#root, entry.path), entry.target);
+      } else if (entry.bytes === 0) await this.#writeFile(entry, []);
+      else if (basis.places.has(entry.content)) {
+        await this.#writeFile(entry, contentBytes(this.#files, basis, [entry.content], signal));
+      }
+    }
+  }
+
+  /** The contents that travelled, in their order. */
+  async writeStream(pieces: AsyncIterable<Uint8Array>, wanted: ReadonlyMap<ContentId, number>): Promise<void> {
+    const entries = new Map<ContentId, FileEntry[]>();
+    for (const entry of fileEntries(this.#target)) {
+      if (wanted.has(entry.content)) entries.set(entry.content, [...(entries.get(entry.content) ?? []), entry]);
+    }
+    const stream = new SplitStream(pieces);
+    for (const [content, bytes] of wanted) {
+      const [first, ...copies] = entries.get(content) ?? [];
+      if (first === undefined) continue;
+      await this.#writeFile(first, stream.next(bytes));
+      for (const copy of copies) await this.#writeFile(copy, this.#read(first));
+    }
+    await stream.end();
+  }
+
+  /** Makes all contents and names durable. */
+  async finish(): Promise<void> {
+    await Promise.all(this.#syncing);
+    for (const directory of [...this.#directories, this.#root]) await this.#files.syncDirectory(directory);
+  }
+
+  async *#read(entry: FileEntry): AsyncGenerator<Uint8Array> {
+    await using handle = await this.#files.open(join(this.#root, entry.path), 'read');
+    yield* fromOffset(handle, 0, new AbortController().signal);
+  }
+
+  async #writeFile(entry: FileEntry, pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+    const path = join(this.#root, entry.path);
+    await this.#makeDirectory(dirname(path));
+    const handle = await this.#files.open(path, 'create');
+    try {
+      const hash = createHash('sha256');
+      let offset = 0;
+      for await (const piece of pieces) {
+        hash.update(piece);
+        await handle.write(offset, piece);
+        offset += piece.byteLength;
+      }
+      if (contentIdOf(hash.digest()) !== entry.content) {
+        throw new ReplicationError(
+          'verification-failed',
+          `Cannot rebuild ${entry.path}: it has not the SHA-256 the delta names`,
+        );
+      }
+      if (entry.isExecutable) await this.#files.makeExecutable(path);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+    await this.#syncLater(handle);
+  }
+
+  /** Syncs go on beside the writing of the next files: the disk takes many at once for the price of one. */
+  async #syncLater(handle: FileHandle): Promise<void> {
+    const sync = async (): Promise<void> => {
+      await using synced = handle;
+      await synced.sync();
+    };
+    const syncing = this.#syncSlots(sync);
+    // A failure is told by `finish`, or by the next file.
+    syncing.catch(() => undefined);
+    this.#syncing.push(syncing);
+    if (this.#syncing.length >= syncAheadCountMax) await this.#syncing.shift();
+  }
+
+  async #makeDirectory(path: string): Promise<void> {
+    if (this.#directories.has(path)) return;
+    await this.#files.makeDirectory(path);
+    this.#directories.add(path);
+  }
+}
+
+/** Hands a stream out in parts of known lengths. */
+class SplitStream {
+  readonly #pieces: AsyncIterator<Uint8Array>;
+  #rest: Uint8Array = new Uint8Array(0);
+
+  constructor(pieces: AsyncIterable<Uint8Array>) {
+    this.#pieces = pieces[Symbol.asyncIterator]();
+  }
+
+  async *next(bytes: number): AsyncGenerator<Uint8Array> {
+    for (let left = bytes; left > 0; ) {
+      if (this.#rest.byteLength === 0) {
+        const step = await this.#pieces.next();
+        if (step.done === true) throw invalid('it makes less than its manifest names');
+        this.#rest = step.value;
+        continue;
+      }
+      const part = this.#rest.subarray(0, left);
+      this.#rest = this.#rest.subarray(part.byteLength);
+      left -= part.byteLength;
+      yield part;
+    }
+  }
+
+  /** Takes the end, which verifies the whole. */
+  async end(): Promise<void> {
+    if (this.#rest.byteLength > 0 || (await this.#pieces.next()).done !== true) {
+      throw invalid('it makes more than its manifest names');
+    }
+  }
+}

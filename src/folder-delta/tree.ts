@@ -1,0 +1,176 @@
+/**
+ * A folder as a manifest, and its distinct contents as one basis or one target.
+ *
+ * Contents are laid end to end in the order of the manifest, so that a file finds its relatives wherever they lie in
+ * the other folder, under any name, and small files travel together.
+ */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { type BasisReader, concatenatedBasis } from 'native-free-rdc';
+import { walkSource } from '../engine/snapshot/walk.ts';
+import { ReplicationError } from '../errors.ts';
+import { type ContentId, contentIdOf } from '../model/content.ts';
+import { limits } from '../model/limits.ts';
+import { type PackageId, packageIdOf } from '../model/package.ts';
+import type { SiteCode } from '../model/site.ts';
+import { encodeManifest, fileEntries, type Manifest, type ManifestEntry } from '../wire/manifest.ts';
+import type { FileHandle, Files } from '../world/files.ts';
+
+/** Files begin at multiples of this in the basis, as the fields in them expect. */
+const alignBytes = 16;
+/** Files kept open at once. */
+const openFileCountMax = 128;
+
+/** A folder without a package: the same listing gives the same bytes, whenever and wherever it is read. */
+const folderId: PackageId = packageIdOf('FLD' as SiteCode, 1);
+
+export interface Tree {
+  readonly root: string;
+  readonly manifest: Manifest;
+  readonly manifestBytes: Uint8Array;
+  /** Where each distinct content can be read, in the order of the manifest. Empty contents are left out. */
+  readonly places: ReadonlyMap<ContentId, { readonly path: string; readonly bytes: number }>;
+}
+
+/** Reads and hashes everything. Throws as `walkSource`, and `source-changed`. */
+export async function readTree(files: Files, folder: string, signal: AbortSignal): Promise<Tree> {
+  const { entries: found } = await walkSource(files, folder, signal);
+  const root = await files.realPath(folder);
+  const entries: ManifestEntry[] = [];
+  const places = new Map<ContentId, { readonly path: string; readonly bytes: number }>();
+  for (const entry of found) {
+    if (entry.kind !== 'file') {
+      entries.push(entry);
+      continue;
+    }
+    const path = join(root, entry.path);
+    const { content, bytes } = await hashFile(files, path, signal);
+    entries.push({ kind: 'file', path: entry.path, bytes, content, isExecutable: entry.facts.isExecutable });
+    if (bytes > 0 && !places.has(content)) places.set(content, { path, bytes });
+  }
+  const manifest: Manifest = { packageId: folderId, packageName: 'folder', version: 1, createdMs: 0, entries };
+  return { root, manifest, manifestBytes: encodeManifest(manifest), places };
+}
+
+async function hashFile(
+  files: Files,
+  path: string,
+  signal: AbortSignal,
+): Promise<{ readonly content: ContentId; readonly bytes: number }> {
+  await using handle = await files.open(path, 'read');
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const block of blocksOf(handle, signal)) {
+    hash.update(block);
+    bytes += block.byteLength;
+  }
+  return { content: contentIdOf(hash.digest()), bytes };
+}
+
+/** Each block is lent until the next one is asked for. */
+async function* blocksOf(handle: FileHandle, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const { bytes } = await handle.facts();
+  // One more than it has, so that growth is seen.
+  const block = new Uint8Array(Math.min(limits.blockBytes, bytes + 1));
+  for (let offset = 0; ; ) {
+    signal.throwIfAborted();
+    const count = await handle.read(offset, block);
+    if (count > 0) yield block.subarray(0, count);
+    if (count < block.byteLength) return;
+    offset += count;
+  }
+}
+
+/** The contents of a target that no file of the basis has, in the order in which they travel. */
+export function newContents(target: Manifest, basis: Manifest): Map<ContentId, number> {
+  const known = new Set(fileEntries(basis).map((entry) => entry.content));
+  const wanted = new Map<ContentId, number>();
+  for (const { content, bytes } of fileEntries(target))
+    if (bytes > 0 && !known.has(content)) wanted.set(content, bytes);
+  return wanted;
+}
+
+interface OpenFile {
+  readonly handle: Promise<FileHandle>;
+  /** Reads under way: only an idle file may be closed. */
+  userCount: number;
+}
+
+/** Random access to all contents of a tree, with few files open at a time. */
+export class TreeBasis implements AsyncDisposable {
+  readonly reader: BasisReader;
+  /** Where each content begins in `reader`. */
+  readonly starts: ReadonlyMap<ContentId, number>;
+  readonly #files: Files;
+  /** By path, the one used last at the end. */
+  readonly #open = new Map<string, OpenFile>();
+
+  constructor(files: Files, tree: Tree) {
+    this.#files = files;
+    const parts = [...tree.places.values()].map(({ path, bytes }) => ({
+      bytes,
+      read: (offset: number, into: Uint8Array) => this.#read(path, offset, into),
+    }));
+    this.reader = concatenatedBasis(parts, alignBytes);
+    const starts = new Map<ContentId, number>();
+    let start = 0;
+    for (const [content, { bytes }] of tree.places) {
+      starts.set(content, start);
+      start += Math.ceil(bytes / alignBytes) * alignBytes;
+    }
+    this.starts = starts;
+  }
+
+  async #read(path: string, offset: number, into: Uint8Array): Promise<number> {
+    const file = this.#open.get(path) ?? { handle: this.#files.open(path, 'read'), userCount: 0 };
+    this.#open.delete(path);
+    this.#open.set(path, file);
+    file.userCount += 1;
+    try {
+      return await (await file.handle).read(offset, into);
+    } finally {
+      file.userCount -= 1;
+      if (this.#open.size > openFileCountMax) await this.#closeOneIdle();
+    }
+  }
+
+  async #closeOneIdle(): Promise<void> {
+    for (const [path, file] of this.#open) {
+      if (file.userCount > 0) continue;
+      this.#open.delete(path);
+      await closeOpened(file);
+      return;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const file of this.#open.values()) await closeOpened(file);
+  }
+}
+
+async function closeOpened(file: OpenFile): Promise<void> {
+  // A file that did not open was told to whoever read it.
+  const handle = await file.handle.catch(() => undefined);
+  await handle?.close();
+}
+
+/** The bytes of some contents, end to end; each block is lent until the next one is asked for. Throws `source-changed` if a file is no longer what was hashed. */
+export async function* contentBytes(
+  files: Files,
+  tree: Tree,
+  contents: Iterable<ContentId>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  for (const content of contents) {
+    const place = tree.places.get(content);
+    if (place === undefined) throw new RangeError(`no file of the tree has content ${content}`);
+    await using handle = await files.open(place.path, 'read');
+    const hash = createHash('sha256');
+    for await (const block of blocksOf(handle, signal)) {
+      hash.update(block);
+      yield block;
+    }
+    if (contentIdOf(hash.digest()) === content) continue;
+    throw new ReplicationError('source-changed', `Cannot use ${place.path}: it changed while it was read`);
+  }
+}
