@@ -32,28 +32,24 @@ export const limits = {
   packBytesMax: 32 * MIB,
   /** Files synced to disk at once: 5,900/s instead of 247/s one at a time (measured for the reliability study). */
   parallelSyncCount: 32,
+  /** Files of the library kept open at once by one who reads here and there in many contents. */
+  openContentFileCountMax: 16,
   /** Bytes read or written in one go, everywhere. */
   blockBytes: MIB,
 
   // Payloads.
-  /** Raw bytes behind one compressed block of a payload: the unit of compression, of memory and of a thread's job. */
+  /** Raw bytes behind one record of a payload: the unit of compression, of memory and of a thread's job. */
   payloadBlockBytesMax: 4 * MIB,
   /** A record of a payload: a block that did not shrink, and its head. */
   payloadRecordBytesMax: 4 * MIB + 256 * KIB,
-  /** Contents in one batch of small files. */
-  payloadBatchContentCountMax: 16_384,
-  /** Whole contents of at most this size travel in batches. */
-  batchedContentBytesMax: MIB,
-  /** Below this a changed file is sent whole: a signature and a delta would cost more than they save. */
-  deltaTargetBytesMin: 16 * KIB,
   /** Staged bytes after which a despooler commits what it has: what a kill then costs is done again at most. */
   despoolCommitBytes: 64 * MIB,
   /** A manifest of the basis up to this size is the dictionary of the next one. */
   manifestDictionaryBytesMax: 8 * MIB,
-  /** Files of the basis with alike names that are compared for one target. */
-  basisCandidateCountMax: 64,
   /** Blocks compressed or decompressed ahead of their consumer. */
   compressAheadCount: 4,
+  /** Segments of a diff under way at once, 4 MiB of target and at most 8 MiB of basis each. */
+  diffAheadCount: 5,
 
   // Transfer.
   /** One acknowledged, durable piece of an upload; also the most that is sent twice after a kill. */
@@ -122,7 +118,11 @@ function assertRelation(holds: boolean, relation: string): void {
 }
 
 assertRelation(limits.payloadRecordBytesMax > limits.payloadBlockBytesMax, 'a record must hold an unshrunk block');
-assertRelation(limits.batchedContentBytesMax <= limits.payloadBlockBytesMax, 'a batched content must fit one block');
+// A bit for each content of the target, and for each of both manifests that may be basis.
+assertRelation(
+  3 * limits.manifestEntryCountMax < 8 * limits.payloadBlockBytesMax,
+  'a record must hold a list of contents',
+);
 assertRelation(limits.packedContentBytesMax <= limits.blockBytes, 'a packed content is handled in one block');
 assertRelation(limits.payloadBlockBytesMax % limits.blockBytes === 0, 'a payload block is made of whole blocks');
 assertRelation(limits.uploadPieceBytesMax <= limits.requestBodyBytesMax, 'a piece must fit a request');

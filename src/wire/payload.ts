@@ -8,14 +8,16 @@
  */
 import { z } from 'zod';
 import { ReplicationError } from '../errors.ts';
-import { type ContentId, contentIdBytes, contentIdOf, digestOf } from '../model/content.ts';
 import { limits } from '../model/limits.ts';
 import { isPackageId, type PackageId, type Version } from '../model/package.ts';
 import { decodeForeign, encodeOwn } from './msgpack.ts';
 
 const share = z.strictObject({ contents: z.int().nonnegative(), bytes: z.int().nonnegative() });
-/** How many contents of the target go which way, and how many bytes of the target they are. */
-export const mechanismsSchema = z.strictObject({ present: share, delta: share, whole: share });
+/**
+ * How many contents of the target go which way, and how many bytes of the target they are: there already, as a
+ * difference to what is there, or compressed by themselves because nothing is there to compare with.
+ */
+export const mechanismsSchema = z.strictObject({ present: share, diff: share, whole: share });
 export type Mechanisms = z.infer<typeof mechanismsSchema>;
 
 /** What the payload turns into what. `basisVersion` 0: the receiver needs to hold nothing. */
@@ -30,19 +32,16 @@ export interface PayloadHead {
   readonly variant: string;
   /** Bytes of the encoded manifest that follows. */
   readonly manifestBytes: number;
-  /** What `delta` and `whole` add up to is the disk the receiver needs. */
+  /** What `diff` and `whole` add up to is the disk the receiver needs. */
   readonly mechanisms: Mechanisms;
 }
 
 const recordKinds = {
   head: 1,
   manifest: 2,
-  batch: 3,
-  whole: 4,
-  wholeBlock: 5,
-  delta: 6,
-  deltaBlock: 7,
-  end: 8,
+  contents: 3,
+  deltaBlock: 4,
+  end: 5,
 } as const;
 export type RecordKind = keyof typeof recordKinds;
 const kindNames = new Map<number, RecordKind>(
@@ -63,7 +62,7 @@ export interface PayloadRecord {
 }
 
 const magic = 'SFPL';
-const formatVersion = 1;
+const formatVersion = 2;
 const preambleBytes = 8;
 const recordHeadBytes = 12;
 
@@ -72,6 +71,11 @@ export function encodePreamble(): Uint8Array {
   preamble.write(magic, 0, 'latin1');
   preamble.writeUInt32LE(formatVersion, 4);
   return preamble;
+}
+
+/** Whether a file that begins so is a payload of this format version. */
+export function isPayloadPreamble(start: Uint8Array): boolean {
+  return Buffer.compare(start.subarray(0, preambleBytes), encodePreamble()) === 0;
 }
 
 /** Head and body of a record as two buffers, so that a large body is not copied. */
@@ -187,80 +191,55 @@ export function decodePayloadHead(body: Uint8Array): PayloadHead {
   return { packageId, ...rest };
 }
 
-/** Announces a whole content; its bytes follow in `wholeBlock` records. */
-export interface WholeHead {
-  readonly content: ContentId;
-  readonly bytes: number;
+/**
+ * Which contents the delta leads from and which it leads to, by their places in two lists that sender and receiver
+ * derive alike from the manifests: see `engine/delta/plan.ts`. Identities and lengths are in the manifests already.
+ */
+export interface ContentChoice {
+  /** Empty when the delta has no basis, so that a receiver without the basis version's manifest can follow. */
+  readonly basis: readonly boolean[];
+  readonly target: readonly boolean[];
 }
 
-/** Announces a content made from another one; the delta's bytes follow in `deltaBlock` records. */
-export interface DeltaHead extends WholeHead {
-  readonly basis: ContentId;
-}
+const choiceHeadBytes = 8;
 
-export function encodeWholeHead(head: WholeHead): Uint8Array {
-  const body = Buffer.alloc(contentIdBytes + 8);
-  body.set(digestOf(head.content), 0);
-  body.writeBigUInt64LE(BigInt(head.bytes), contentIdBytes);
+export function encodeContentChoice({ basis, target }: ContentChoice): Uint8Array {
+  const body = Buffer.alloc(choiceHeadBytes + bitBytes(basis.length) + bitBytes(target.length));
+  body.writeUInt32LE(basis.length, 0);
+  body.writeUInt32LE(target.length, 4);
+  writeBits(basis, body.subarray(choiceHeadBytes));
+  writeBits(target, body.subarray(choiceHeadBytes + bitBytes(basis.length)));
   return body;
 }
 
-export function decodeWholeHead(body: Uint8Array): WholeHead {
-  if (body.byteLength !== contentIdBytes + 8) throw invalid('the head of a whole content has a wrong length');
-  return readContentHead(body);
-}
-
-export function encodeDeltaHead(head: DeltaHead): Uint8Array {
-  return Buffer.concat([encodeWholeHead(head), digestOf(head.basis)]);
-}
-
-export function decodeDeltaHead(body: Uint8Array): DeltaHead {
-  if (body.byteLength !== 2 * contentIdBytes + 8) throw invalid('the head of a delta has a wrong length');
-  return { ...readContentHead(body), basis: contentIdOf(body.subarray(contentIdBytes + 8)) };
-}
-
-function readContentHead(body: Uint8Array): WholeHead {
+export function decodeContentChoice(body: Uint8Array): ContentChoice {
+  if (body.byteLength < choiceHeadBytes) throw invalid('its list of contents is cut short');
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-  const bytes = Number(view.getBigUint64(contentIdBytes, true));
-  if (bytes < 1 || bytes > limits.contentBytesMax) throw invalid('a content has an impossible size');
-  return { content: contentIdOf(body.subarray(0, contentIdBytes)), bytes };
+  const [basisCount, targetCount] = [view.getUint32(0, true), view.getUint32(4, true)];
+  const targetStart = choiceHeadBytes + bitBytes(basisCount);
+  if (body.byteLength !== targetStart + bitBytes(targetCount)) throw invalid('its list of contents has a wrong length');
+  return {
+    basis: readBits(body.subarray(choiceHeadBytes, targetStart), basisCount),
+    target: readBits(body.subarray(targetStart), targetCount),
+  };
 }
 
-export interface BatchedContent {
-  readonly content: ContentId;
-  readonly bytes: Uint8Array;
+function bitBytes(count: number): number {
+  return Math.ceil(count / 8);
 }
 
-const batchItemHeadBytes = contentIdBytes + 4;
-
-/** Count, then identity and length of each content, then the contents themselves, end to end. */
-export function encodeBatch(items: readonly BatchedContent[]): Uint8Array {
-  const head = Buffer.alloc(4 + items.length * batchItemHeadBytes);
-  head.writeUInt32LE(items.length, 0);
-  items.forEach((item, index) => {
-    const offset = 4 + index * batchItemHeadBytes;
-    head.set(digestOf(item.content), offset);
-    head.writeUInt32LE(item.bytes.byteLength, offset + contentIdBytes);
+/** Lowest bit first. */
+function writeBits(bits: readonly boolean[], into: Uint8Array): void {
+  bits.forEach((bit, index) => {
+    if (bit) into[index >> 3] = (into[index >> 3] ?? 0) | (1 << (index & 7));
   });
-  return Buffer.concat([head, ...items.map((item) => item.bytes)]);
 }
 
-/** The contents are views on `raw`. */
-export function decodeBatch(raw: Uint8Array): BatchedContent[] {
-  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
-  const count = raw.byteLength >= 4 ? view.getUint32(0, true) : 0;
-  if (count < 1 || count > limits.payloadBatchContentCountMax) throw invalid(`a batch claims ${count} contents`);
-  let dataOffset = 4 + count * batchItemHeadBytes;
-  if (dataOffset > raw.byteLength) throw invalid('a batch is shorter than its own list');
-  const items: BatchedContent[] = [];
-  for (let index = 0; index < count; index += 1) {
-    const offset = 4 + index * batchItemHeadBytes;
-    const bytes = view.getUint32(offset + contentIdBytes, true);
-    if (bytes < 1 || dataOffset + bytes > raw.byteLength) throw invalid('a batch is shorter than its contents');
-    const content = contentIdOf(raw.subarray(offset, offset + contentIdBytes));
-    items.push({ content, bytes: raw.subarray(dataOffset, dataOffset + bytes) });
-    dataOffset += bytes;
+/** `bytes` has room for exactly `count` bits. */
+function readBits(bytes: Uint8Array, count: number): boolean[] {
+  const isSet = (index: number): boolean => (((bytes[index >> 3] ?? 0) >> (index & 7)) & 1) === 1;
+  for (let index = count; index < bytes.byteLength * 8; index += 1) {
+    if (isSet(index)) throw invalid('its list of contents goes on behind its end');
   }
-  if (dataOffset !== raw.byteLength) throw invalid('a batch is longer than its contents');
-  return items;
+  return Array.from({ length: count }, (_, index) => isSet(index));
 }

@@ -34,7 +34,7 @@ const hop: Hop = {
   from: 'C01DP1',
   to: 'B01',
   version: 2,
-  mechanisms: { present: share(9_000), delta: share(1_234), whole: share(56) },
+  mechanisms: { present: share(9_000), diff: share(1_234), whole: share(56) },
   logicalBytes: 10 * 1024 ** 3,
   wireBytes: 123_456_789,
   seconds: 3661.5,
@@ -55,7 +55,7 @@ test('renderReport() fits 100 columns and shows what a kill took as a dash', () 
   assert.match(lines.find((line) => line.includes('P01 → C01 ')) ?? '', /│ – +│ +10\.0 GiB │ +– │ +– │ +– │ yes/);
   assert.match(
     lines.find((line) => line.includes('B01')) ?? '',
-    /delta 1k whole 56 │ +10\.0 GiB │ +117\.7 MiB │ 98\.9 % │ 3661\.50 │ yes/,
+    /diff 1k whole 56 │ +10\.0 GiB │ +117\.7 MiB │ 98\.9 % │ 3661\.50 │ yes/,
   );
 });
 
@@ -72,8 +72,8 @@ test('savingOf() is a part of the logical bytes and never negative', () => {
 });
 
 test('describeMechanisms() names the ways that were taken', () => {
-  assert.equal(describeMechanisms({ present: share(3), delta: share(0), whole: share(0) }), 'all present');
-  assert.equal(describeMechanisms({ present: share(3), delta: share(1), whole: share(0) }), 'delta 1');
+  assert.equal(describeMechanisms({ present: share(3), diff: share(0), whole: share(0) }), 'all present');
+  assert.equal(describeMechanisms({ present: share(3), diff: share(1), whole: share(0) }), 'diff 1');
   assert.equal(describeMechanisms(null), '–');
 });
 

@@ -319,7 +319,7 @@ test('a payload whose manifest lies is refused with a code, and what is installe
 
 const nothing = {
   present: { contents: 0, bytes: 0 },
-  delta: { contents: 0, bytes: 0 },
+  diff: { contents: 0, bytes: 0 },
   whole: { contents: 0, bytes: 0 },
 };
 

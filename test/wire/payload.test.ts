@@ -2,27 +2,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ReplicationError } from '../../src/errors.ts';
-import type { ContentId } from '../../src/model/content.ts';
 import { limits } from '../../src/model/limits.ts';
 import type { PackageId } from '../../src/model/package.ts';
 import {
-  decodeBatch,
-  decodeDeltaHead,
+  type ContentChoice,
+  decodeContentChoice,
   decodePayloadHead,
-  decodeWholeHead,
-  encodeBatch,
-  encodeDeltaHead,
+  encodeContentChoice,
   encodePayloadHead,
   encodePreamble,
   encodeRecord,
-  encodeWholeHead,
   type PayloadHead,
   type PayloadRecord,
   payloadRecords,
 } from '../../src/wire/payload.ts';
-
-const idA = 'aa'.repeat(32) as ContentId;
-const idB = 'bb'.repeat(32) as ContentId;
 
 async function* inBuffersOf(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let offset = 0; offset < bytes.byteLength; offset += size) yield bytes.subarray(offset, offset + size);
@@ -45,7 +38,7 @@ const raw = (kind: PayloadRecord['kind'], body: Uint8Array): PayloadRecord => ({
 const end = raw('end', new Uint8Array(0));
 const some = [
   raw('head', Uint8Array.of(1, 2, 3)),
-  { kind: 'batch', coding: 'zstd', rawBytes: 99, body: Uint8Array.of(4) },
+  { kind: 'contents', coding: 'zstd', rawBytes: 99, body: Uint8Array.of(4) },
   end,
 ] as const;
 
@@ -55,7 +48,7 @@ test('payloadRecords() gives back what encodeRecord() wrote, whatever the buffer
 
 test('a payload has these very bytes: a change here is a new format version', () => {
   const golden =
-    '5346504c01000000' +
+    '5346504c02000000' +
     '01000000' +
     '03000000' +
     '03000000' +
@@ -64,7 +57,7 @@ test('a payload has these very bytes: a change here is a new format version', ()
     '63000000' +
     '01000000' +
     '04' +
-    '080000000000000000000000';
+    '050000000000000000000000';
   assert.equal(Buffer.from(payloadOf(some)).toString('hex'), golden);
 });
 
@@ -92,9 +85,10 @@ test('payloadRecords() checks a declared length before it allocates', async () =
 test('payloadRecords() refuses unknown kinds, codings, reserved bits, versions and magics', async () => {
   for (const [offset, value] of [
     [0, 0x58],
-    [4, 2],
+    [4, 1],
+    [4, 3],
     [8, 0],
-    [8, 9],
+    [8, 6],
     [9, 3],
     [10, 1],
     [9, 2],
@@ -113,7 +107,7 @@ const head: PayloadHead = {
   manifestBytes: 100,
   mechanisms: {
     present: { contents: 1, bytes: 2 },
-    delta: { contents: 3, bytes: 4 },
+    diff: { contents: 3, bytes: 4 },
     whole: { contents: 5, bytes: 6 },
   },
 };
@@ -129,36 +123,42 @@ test('heads survive the wire, lying ones do not', () => {
   ]) {
     assert.throws(() => decodePayloadHead(encodePayloadHead({ ...head, ...lie })), { code: 'payload-invalid' });
   }
-  const whole = { content: idA, bytes: 2 ** 40 };
-  assert.deepEqual(decodeWholeHead(encodeWholeHead(whole)), whole);
-  const delta = { ...whole, basis: idB };
-  assert.deepEqual(decodeDeltaHead(encodeDeltaHead(delta)), delta);
-  assert.throws(() => decodeWholeHead(encodeWholeHead({ ...whole, bytes: 0 })), /impossible size/);
-  assert.throws(() => decodeWholeHead(encodeDeltaHead(delta)), /wrong length/);
 });
 
-test('decodeBatch() is the inverse of encodeBatch() and refuses every other length', () => {
-  const items = [
-    { content: idA, bytes: Uint8Array.of(1) },
-    { content: idB, bytes: Uint8Array.of(2, 3) },
-  ];
-  const bytes = encodeBatch(items);
-  assert.deepEqual(
-    decodeBatch(bytes).map((item) => ({ ...item, bytes: Uint8Array.from(item.bytes) })),
-    items,
-  );
-  for (let length = 0; length < bytes.byteLength; length += 1) {
-    assert.throws(() => decodeBatch(bytes.subarray(0, length)), { code: 'payload-invalid' });
+const choice: ContentChoice = { basis: [true, false, true], target: [...Array<boolean>(9).fill(false), true] };
+
+test('a list of contents has these very bytes: a change here is a new format version', () => {
+  assert.equal(Buffer.from(encodeContentChoice(choice)).toString('hex'), '030000000a000000' + '05' + '0002');
+});
+
+test('decodeContentChoice() is the inverse of encodeContentChoice() and refuses every other length', () => {
+  for (const basisCount of [0, 1, 7, 8, 9, 1000]) {
+    const some = {
+      basis: Array.from({ length: basisCount }, (_, index) => index % 3 === 0),
+      target: Array.from({ length: 17 }, (_, index) => index % 2 === 0),
+    };
+    assert.deepEqual(decodeContentChoice(encodeContentChoice(some)), some);
   }
-  assert.throws(() => decodeBatch(Uint8Array.of(...bytes, 0)), /longer than its contents/);
+  const bytes = encodeContentChoice(choice);
+  for (let length = 0; length < bytes.byteLength; length += 1) {
+    assert.throws(() => decodeContentChoice(bytes.subarray(0, length)), { code: 'payload-invalid' });
+  }
+  assert.throws(() => decodeContentChoice(Uint8Array.of(...bytes, 0)), /wrong length/);
+  for (const [offset, value] of [
+    [0, 0xff],
+    [3, 0xff],
+    [7, 0xff],
+    [8, 0x08],
+    [10, 0x04],
+  ] as const) {
+    const lying = Uint8Array.from(bytes);
+    lying[offset] = value;
+    assert.throws(() => decodeContentChoice(lying), { code: 'payload-invalid' });
+  }
 });
 
 test('readers of a payload throw nothing but our errors on altered bytes', async () => {
-  const bytes = payloadOf([
-    raw('head', encodePayloadHead(head)),
-    raw('batch', encodeBatch([{ content: idA, bytes: Uint8Array.of(1) }])),
-    end,
-  ]);
+  const bytes = payloadOf([raw('head', encodePayloadHead(head)), raw('contents', encodeContentChoice(choice)), end]);
   await fc.assert(
     fc.asyncProperty(fc.nat(bytes.byteLength - 1), fc.nat(255), async (offset, value) => {
       const altered = Uint8Array.from(bytes);
@@ -166,7 +166,7 @@ test('readers of a payload throw nothing but our errors on altered bytes', async
       try {
         for (const record of await readAll(altered)) {
           if (record.kind === 'head') decodePayloadHead(record.body);
-          if (record.kind === 'batch') decodeBatch(record.body);
+          if (record.kind === 'contents') decodeContentChoice(record.body);
         }
       } catch (error) {
         assert.ok(error instanceof ReplicationError, String(error));

@@ -45,10 +45,10 @@ export function savingOf(logicalBytes: number, wireBytes: number): number {
   return logicalBytes === 0 ? 0 : Math.max(0, 1 - wireBytes / logicalBytes);
 }
 
-/** Such as `delta 12 whole 3`: contents by the way they went, without those that were there already. */
+/** Such as `diff 12`: contents by the way they went, without those that were there already. */
 export function describeMechanisms(mechanisms: Hop['mechanisms']): string {
   if (mechanisms === null) return unknown;
-  const ways = (['delta', 'whole'] as const).filter((way) => mechanisms[way].contents > 0);
+  const ways = (['diff', 'whole'] as const).filter((way) => mechanisms[way].contents > 0);
   if (ways.length === 0) return 'all present';
   return ways.map((way) => `${way} ${shortCount(mechanisms[way].contents)}`).join(' ');
 }

@@ -5,29 +5,18 @@
  * at most `despoolCommitBytes` of work and no transfer; the version becomes visible by one rename at the very end, when
  * everything it names is in the library.
  */
-import { applyDelta, RdcError } from 'native-free-rdc';
 import { ReplicationError } from '../../errors.ts';
-import { type ContentId, emptyContentId } from '../../model/content.ts';
 import { limits } from '../../model/limits.ts';
 import { siteCodeOf } from '../../model/package.ts';
 import { contentsOf, decodeManifest, type Manifest } from '../../wire/manifest.ts';
-import {
-  decodeBatch,
-  decodeDeltaHead,
-  decodePayloadHead,
-  decodeWholeHead,
-  type PayloadHead,
-  type PayloadRecord,
-  payloadRecords,
-  type RecordKind,
-  type WholeHead,
-} from '../../wire/payload.ts';
+import { decodeContentChoice, decodePayloadHead, type PayloadHead, type PayloadRecord } from '../../wire/payload.ts';
 import type { World } from '../../world/world.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { ContentStore } from '../store/content-store.ts';
-import type { Ingest } from '../store/ingest.ts';
+import { applyDiff } from './apply-diff.ts';
 import { decompressJob } from './compression.ts';
-import { mapAhead } from './map-ahead.ts';
+import { type ContentPlan, chosenContents } from './plan.ts';
+import { RecordCursor } from './record-cursor.ts';
 
 export interface AppliedPayload {
   readonly head: PayloadHead;
@@ -52,7 +41,7 @@ export async function applyPayload(
   source: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<AppliedPayload> {
-  const cursor = new RecordCursor(payloadRecords(source), signal);
+  const cursor = new RecordCursor(source, signal);
   const head = decodePayloadHead((await cursor.expect('head')).body);
   if (siteCodeOf(head.packageId) === parts.identity.name) {
     throw new ReplicationError(
@@ -69,8 +58,10 @@ export async function applyPayload(
     );
   }
   await refuseTooLarge(parts, manifest);
+  const contents = await readChoice(parts, cursor, head, manifest);
   await using ingest = parts.store.ingest();
-  await new ContentApplier(parts, cursor, ingest, contentsOf(manifest)).run();
+  await applyDiff({ ...parts, cursor, ingest }, contents);
+  await cursor.finish();
   await ingest.commit();
   const missing = await parts.store.findLost(contentsOf(manifest));
   if (missing.length > 0) {
@@ -118,146 +109,27 @@ async function readManifest(parts: ApplyParts, cursor: RecordCursor, head: Paylo
   return bytes;
 }
 
+/** What the delta is between, by the manifests: nothing else can be asked for or carried. */
+async function readChoice(
+  { world, catalog }: ApplyParts,
+  cursor: RecordCursor,
+  head: PayloadHead,
+  manifest: Manifest,
+): Promise<Pick<ContentPlan, 'basis' | 'wanted'>> {
+  const choice = decodeContentChoice(await rawBody(world, await cursor.expect('contents')));
+  const isHere = catalog.versions(head.packageId).includes(head.basisVersion);
+  const basis = isHere ? await catalog.manifest(head.packageId, head.basisVersion) : undefined;
+  const contents = chosenContents(manifest, basis, choice);
+  if (contents !== undefined) return contents;
+  throw new ReplicationError(
+    'basis-mismatch',
+    `Cannot apply a payload: it was made for another version ${head.basisVersion} of ${head.packageId} than is here`,
+  );
+}
+
 async function rawBody(world: World, record: PayloadRecord, dictionary?: Uint8Array): Promise<Uint8Array> {
   if (record.coding === 'raw') return record.body;
   const { body, rawBytes } = record;
   const withDictionary = record.coding === 'dictionary' && dictionary !== undefined ? { dictionary } : {};
   return await world.threads.run(decompressJob, { body, rawBytes, ...withDictionary });
-}
-
-/** The records one by one, with a look at the next. */
-class RecordCursor {
-  readonly #records: AsyncIterator<PayloadRecord>;
-  readonly #signal: AbortSignal;
-  #peeked: PayloadRecord | undefined;
-
-  constructor(records: AsyncIterable<PayloadRecord>, signal: AbortSignal) {
-    this.#records = records[Symbol.asyncIterator]();
-    this.#signal = signal;
-  }
-
-  async peek(): Promise<PayloadRecord> {
-    this.#signal.throwIfAborted();
-    if (this.#peeked !== undefined) return this.#peeked;
-    const next = await this.#records.next();
-    if (next.done === true) throw new ReplicationError('payload-invalid', 'Cannot apply a payload: it ends early');
-    this.#peeked = next.value;
-    return next.value;
-  }
-
-  async next(): Promise<PayloadRecord> {
-    const record = await this.peek();
-    this.#peeked = undefined;
-    return record;
-  }
-
-  async expect(kind: RecordKind): Promise<PayloadRecord> {
-    const record = await this.next();
-    if (record.kind === kind) return record;
-    throw new ReplicationError(
-      'payload-invalid',
-      `Cannot apply a payload: a ${record.kind} record stands where a ${kind} belongs`,
-    );
-  }
-
-  /** Successive records of one kind. */
-  async *while(kind: RecordKind): AsyncGenerator<PayloadRecord> {
-    while ((await this.peek()).kind === kind) yield await this.next();
-  }
-
-  /** Reads through to the end of the stream, so that its checks are made. */
-  async finish(): Promise<void> {
-    if ((await this.#records.next()).done !== true)
-      throw new ReplicationError('payload-invalid', 'Cannot apply a payload: records follow its end');
-  }
-}
-
-class ContentApplier {
-  readonly #parts: ApplyParts;
-  readonly #cursor: RecordCursor;
-  readonly #ingest: Ingest;
-  readonly #wanted: ReadonlyMap<ContentId, number>;
-
-  constructor(parts: ApplyParts, cursor: RecordCursor, ingest: Ingest, wanted: ReadonlyMap<ContentId, number>) {
-    this.#parts = parts;
-    this.#cursor = cursor;
-    this.#ingest = ingest;
-    this.#wanted = wanted;
-  }
-
-  async run(): Promise<void> {
-    for (;;) {
-      const record = await this.#cursor.next();
-      if (record.kind === 'end') return await this.#cursor.finish();
-      if (record.kind === 'batch') await this.#batch(record);
-      else if (record.kind === 'whole') await this.#whole(decodeWholeHead(record.body));
-      else if (record.kind === 'delta') await this.#delta(record);
-      else
-        throw new ReplicationError('payload-invalid', `Cannot apply a payload: a ${record.kind} record stands alone`);
-      if (this.#ingest.stagedBytes >= limits.despoolCommitBytes) await this.#ingest.commit();
-    }
-  }
-
-  /** A payload may carry only what its manifest names: nothing else is worth the disk. */
-  #checkWanted({ content, bytes }: WholeHead): void {
-    if (this.#wanted.get(content) === bytes) return;
-    throw new ReplicationError(
-      'payload-invalid',
-      `Cannot apply a payload: it carries content ${content}, which its manifest does not name so`,
-    );
-  }
-
-  async #batch(record: PayloadRecord): Promise<void> {
-    for (const item of decodeBatch(await rawBody(this.#parts.world, record))) {
-      this.#checkWanted({ content: item.content, bytes: item.bytes.byteLength });
-      await this.#ingest.addBytes(item.bytes, item.content);
-    }
-  }
-
-  async #whole(head: WholeHead): Promise<void> {
-    this.#checkWanted(head);
-    const isKnown = this.#ingest.has(head.content);
-    const blocks = this.#cursor.while('wholeBlock');
-    if (isKnown) return await drain(blocks);
-    const raw = mapAhead(blocks, limits.compressAheadCount, (block) => rawBody(this.#parts.world, block));
-    await this.#ingest.add(raw, head);
-  }
-
-  async #delta(record: PayloadRecord): Promise<void> {
-    const head = decodeDeltaHead(record.body);
-    this.#checkWanted(head);
-    const blocks = this.#cursor.while('deltaBlock');
-    if (this.#ingest.has(head.content)) return await drain(blocks);
-    if (!this.#parts.store.has(head.basis) || head.basis === emptyContentId) {
-      throw new ReplicationError('basis-mismatch', `Cannot apply a delta: its basis ${head.basis} is not here`);
-    }
-    try {
-      await using basis = await this.#parts.store.open(head.basis);
-      const target = applyDelta(basis, bodies(blocks), { targetBytesMax: head.bytes });
-      await this.#ingest.add(target, head);
-    } catch (error) {
-      throw await this.#deltaFailure(head.basis, error);
-    }
-  }
-
-  /** A delta that fails may mean a bad delta or a basis that rotted here: look, so that the next plan knows. */
-  async #deltaFailure(basis: ContentId, error: unknown): Promise<unknown> {
-    const isDeltas = error instanceof RdcError || (error instanceof ReplicationError && error.retry === 'elsewhere');
-    if (!isDeltas) return error;
-    const state = await this.#parts.store.verify(basis);
-    if (state !== 'intact')
-      return new ReplicationError('basis-mismatch', `Cannot apply a delta: its basis ${basis} is ${state} here`, {
-        cause: error,
-      });
-    if (error instanceof ReplicationError) return error;
-    return new ReplicationError('delta-invalid', `Cannot apply a delta: ${error.message}`, { cause: error });
-  }
-}
-
-async function* bodies(records: AsyncIterable<PayloadRecord>): AsyncGenerator<Uint8Array> {
-  for await (const record of records) yield record.body;
-}
-
-async function drain(records: AsyncIterable<unknown>): Promise<void> {
-  for await (const _record of records);
 }

@@ -5,7 +5,7 @@
  * The first failure, of the source or of `map`, ends the stream; leaving the loop early ends the source.
  */
 export async function* mapAhead<Item, Result>(
-  source: AsyncIterable<Item>,
+  source: AsyncIterable<Item> | Iterable<Item>,
   aheadCount: number,
   map: (item: Item) => Promise<Result>,
 ): AsyncGenerator<Result> {

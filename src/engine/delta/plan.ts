@@ -1,101 +1,97 @@
 /**
- * What a destination lacks, and the cheapest way to give it each content: already there, a delta against something it
- * holds, or whole. Pure: two manifests and a set in, a plan out.
+ * What a destination lacks, and what it has that this can be made from. Pure: two manifests and a set in, a plan out.
+ *
+ * All contents a destination lacks travel as one stream, as a delta against all that it has of the two versions as one
+ * stream. So a file that was renamed, moved, split or merged finds its relatives wherever they are, and 10,000 small
+ * files cost no more than one large one.
  */
-import type { ContentId } from '../../model/content.ts';
-import { limits } from '../../model/limits.ts';
-import { contentsOf, type FileEntry, fileEntries, type Manifest } from '../../wire/manifest.ts';
-import type { Mechanisms } from '../../wire/payload.ts';
+import { createHash } from 'node:crypto';
+import { BASIS_BYTES_MAX } from 'native-free-rdc';
+import { type ContentId, digestOf } from '../../model/content.ts';
+import { contentsOf, type Manifest } from '../../wire/manifest.ts';
+import type { ContentChoice, Mechanisms } from '../../wire/payload.ts';
 
-export type PlannedContent =
-  | { readonly way: 'present'; readonly content: ContentId; readonly bytes: number }
-  | { readonly way: 'delta'; readonly content: ContentId; readonly bytes: number; readonly basis: ContentId }
-  | { readonly way: 'whole'; readonly content: ContentId; readonly bytes: number };
+export interface SizedContent {
+  readonly content: ContentId;
+  readonly bytes: number;
+}
+
+export interface ContentPlan {
+  /** End to end, what the delta leads from. */
+  readonly basis: readonly SizedContent[];
+  /** End to end, what it leads to. */
+  readonly wanted: readonly SizedContent[];
+  /** The same, told by places in `candidatesOf` and in the target's contents. */
+  readonly choice: ContentChoice;
+  readonly mechanisms: Mechanisms;
+}
 
 /**
- * One entry per distinct content of `target`, in order of first appearance. `basis` is the version the destination
- * confirmed; `isHeld` says what the destination has, `isHere` what we have: a basis must be both.
+ * `basis` is the version the destination confirmed; `isHeld` says what the destination has, `isHere` what we have: a
+ * basis must be both.
  */
 export function planContents(
   target: Manifest,
   basis: Manifest | undefined,
   isHeld: (content: ContentId) => boolean,
   isHere: (content: ContentId) => boolean,
-): PlannedContent[] {
-  const chooser = new BasisChooser(
-    basis === undefined ? [] : fileEntries(basis).filter((entry) => isHeld(entry.content) && isHere(entry.content)),
-  );
-  const paths = new Map<ContentId, FileEntry>();
-  for (const entry of fileEntries(target)) if (!paths.has(entry.content)) paths.set(entry.content, entry);
-  return [...contentsOf(target)].map(([content, bytes]): PlannedContent => {
-    if (isHeld(content)) return { way: 'present', content, bytes };
-    const entry = paths.get(content);
-    const found = entry === undefined || bytes < limits.deltaTargetBytesMin ? undefined : chooser.choose(entry);
-    return found === undefined ? { way: 'whole', content, bytes } : { way: 'delta', content, bytes, basis: found };
+): ContentPlan {
+  const isWanted = [...contentsOf(target).keys()].map((content) => !isHeld(content));
+  let basisBytes = 0;
+  const isBasis = candidatesOf(target, basis).map(({ content, bytes }) => {
+    if (!isHeld(content) || !isHere(content) || basisBytes + bytes > BASIS_BYTES_MAX) return false;
+    basisBytes += bytes;
+    return true;
   });
+  const hasBasis = isWanted.includes(true) && isBasis.includes(true);
+  const choice = { basis: hasBasis ? isBasis : [], target: isWanted };
+  const chosen = chosenContents(target, basis, choice);
+  if (chosen === undefined) throw new RangeError('a plan contradicts its own manifests');
+  return { ...chosen, choice, mechanisms: mechanismsOf(target, chosen) };
 }
 
-export function mechanismsOf(plan: readonly PlannedContent[]): Mechanisms {
-  const mechanisms = {
-    present: { contents: 0, bytes: 0 },
-    delta: { contents: 0, bytes: 0 },
-    whole: { contents: 0, bytes: 0 },
+/** The contents a choice means, or `undefined` when it was made for other manifests. */
+export function chosenContents(
+  target: Manifest,
+  basis: Manifest | undefined,
+  choice: ContentChoice,
+): Pick<ContentPlan, 'basis' | 'wanted'> | undefined {
+  const wanted = [...contentsOf(target)].map(([content, bytes]) => ({ content, bytes }));
+  const candidates = choice.basis.length === 0 ? [] : candidatesOf(target, basis);
+  if (choice.target.length !== wanted.length || choice.basis.length !== candidates.length) return undefined;
+  return {
+    basis: candidates.filter((_, index) => choice.basis[index]),
+    wanted: wanted.filter((_, index) => choice.target[index]),
   };
-  for (const { way, bytes } of plan) {
-    mechanisms[way].contents += 1;
-    mechanisms[way].bytes += bytes;
+}
+
+/** What a basis may be made of: the contents of the basis version, then those that only the target has, once each. */
+function candidatesOf(target: Manifest, basis: Manifest | undefined): SizedContent[] {
+  const candidates = new Map(basis === undefined ? [] : contentsOf(basis));
+  for (const [content, bytes] of contentsOf(target)) if (!candidates.has(content)) candidates.set(content, bytes);
+  return [...candidates].map(([content, bytes]) => ({ content, bytes }));
+}
+
+/** What a delta calls its basis: SHA-256 over identity and length (8 bytes, little-endian) of each content in order. */
+export function basisIdOf(basis: readonly SizedContent[]): Uint8Array {
+  const hash = createHash('sha256');
+  const length = Buffer.alloc(8);
+  for (const { content, bytes } of basis) {
+    length.writeBigUInt64LE(BigInt(bytes));
+    hash.update(digestOf(content)).update(length);
   }
-  return mechanisms;
+  return Uint8Array.from(hash.digest());
 }
 
-/**
- * Finds the file of the basis that a target file most likely descends from: the same path; else, as `rsync --fuzzy`
- * does, a file of alike name, where names are alike that differ in digits only (a kernel's whole tree moves from
- * `…/6.1.0-55/…` to `…/6.1.0-56/…`), the longest common end of the paths first, then the closest size.
- */
-class BasisChooser {
-  readonly #byPath = new Map<string, FileEntry>();
-  readonly #byName = new Map<string, FileEntry[]>();
-
-  constructor(entries: readonly FileEntry[]) {
-    for (const entry of entries) {
-      if (entry.bytes < limits.deltaTargetBytesMin) continue;
-      this.#byPath.set(entry.path, entry);
-      const name = withoutDigits(entry.path.slice(entry.path.lastIndexOf('/') + 1));
-      const alike = this.#byName.get(name);
-      if (alike === undefined) this.#byName.set(name, [entry]);
-      else if (alike.length < limits.basisCandidateCountMax) alike.push(entry);
-    }
-  }
-
-  choose(target: FileEntry): ContentId | undefined {
-    const same = this.#byPath.get(target.path);
-    if (same !== undefined) return same.content;
-    const parts = withoutDigits(target.path).split('/');
-    let best: { readonly entry: FileEntry; readonly commonParts: number } | undefined;
-    for (const entry of this.#byName.get(parts.at(-1) ?? '') ?? []) {
-      const commonParts = commonEnd(parts, withoutDigits(entry.path).split('/'));
-      const isBetter =
-        best === undefined ||
-        commonParts > best.commonParts ||
-        (commonParts === best.commonParts && sizeGap(entry, target) < sizeGap(best.entry, target));
-      if (isBetter) best = { entry, commonParts };
-    }
-    return best?.entry.content;
-  }
+export function totalBytes(contents: readonly SizedContent[]): number {
+  return contents.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-function withoutDigits(text: string): string {
-  return text.replaceAll(/\d+/g, '#');
-}
-
-function commonEnd(left: readonly string[], right: readonly string[]): number {
-  const countMax = Math.min(left.length, right.length);
-  let count = 0;
-  while (count < countMax && left[left.length - 1 - count] === right[right.length - 1 - count]) count += 1;
-  return count;
-}
-
-function sizeGap(left: FileEntry, right: FileEntry): number {
-  return Math.abs(left.bytes - right.bytes);
+function mechanismsOf(target: Manifest, { basis, wanted }: Pick<ContentPlan, 'basis' | 'wanted'>): Mechanisms {
+  const none = { contents: 0, bytes: 0 };
+  const all = contentsOf(target);
+  const moved = { contents: wanted.length, bytes: totalBytes(wanted) };
+  const allBytes = [...all.values()].reduce((sum, bytes) => sum + bytes, 0);
+  const present = { contents: all.size - moved.contents, bytes: allBytes - moved.bytes };
+  return basis.length > 0 ? { present, diff: moved, whole: none } : { present, diff: none, whole: moved };
 }

@@ -54,8 +54,9 @@ export class Journal {
     return this.#newest('messages', countMax).map((value) => statusEntryMessage.parse(value));
   }
 
+  /** Oldest first; what an older program told in other words is left out. */
   hops(countMax: number): HopMessage[] {
-    return this.#newest('hops', countMax).map((value) => hopMessage.parse(value));
+    return this.#newest('hops', countMax).flatMap((value) => hopMessage.safeParse(value).data ?? []);
   }
 
   #newest(kind: keyof typeof tables, countMax: number): RecordValue[] {

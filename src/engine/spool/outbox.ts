@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { type ContentId, contentIdOf, isContentId } from '../../model/content.ts';
 import { limits } from '../../model/limits.ts';
 import type { PackageId, Version } from '../../model/package.ts';
-import { decodePayloadHead, type PayloadHead, payloadRecords } from '../../wire/payload.ts';
+import { decodePayloadHead, isPayloadPreamble, type PayloadHead, payloadRecords } from '../../wire/payload.ts';
 import type { Files } from '../../world/files.ts';
 import type { World } from '../../world/world.ts';
 import { moveDurably, type PublishPlace, staged } from '../store/publish.ts';
@@ -121,18 +121,22 @@ export class Outbox {
   }
 
   /**
-   * Whether the bytes are still those of the name, looked at once per start; a file that rotted is removed, and the next
-   * need makes it anew. To be asked before a payload is sent or served.
+   * Whether the bytes are still those of the name, looked at once per start; a file that rotted is removed, as is one that
+   * an older program made, and the next need makes it anew. To be asked before a payload is sent or served.
    */
   async isIntact(file: PayloadFile): Promise<boolean> {
     if (this.#proven.has(file.path)) return true;
     const hash = createHash('sha256');
-    for await (const block of readFileBlocks(this.#world.files, file.path)) hash.update(block);
-    if (contentIdOf(hash.digest()) === file.sha256) {
+    let isOurs: boolean | undefined;
+    for await (const block of readFileBlocks(this.#world.files, file.path)) {
+      isOurs ??= isPayloadPreamble(block);
+      hash.update(block);
+    }
+    if (contentIdOf(hash.digest()) === file.sha256 && isOurs === true) {
       this.#proven.add(file.path);
       return true;
     }
-    this.#world.log('error', 'a payload rotted and is made anew', { path: file.path });
+    this.#world.log('error', 'a payload rotted or is of another format, and is made anew', { path: file.path });
     await this.#world.files.remove(file.path);
     return false;
   }

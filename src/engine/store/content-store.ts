@@ -97,16 +97,23 @@ export class ContentStore {
     return join(this.#places.packs, `${pack}.pack`);
   }
 
+  /** Where a content lies, as the index says; the empty one lies nowhere. */
+  placeOf(id: ContentId): { readonly path: string; readonly startByte: number; readonly bytes: number } | undefined {
+    const row = this.#row(id);
+    if (row === undefined) return undefined;
+    const path = row.pack === undefined ? this.#pathOf(id) : this.#packPath(row.pack);
+    return { path, startByte: row.offset ?? 0, bytes: row.bytes };
+  }
+
   /** Throws `content-missing` when it is not here or its file is gone (the index forgets it then). */
   async open(id: ContentId): Promise<ContentReader> {
     if (id === emptyContentId) return emptyReader;
-    const row = this.#row(id);
-    if (row === undefined)
+    const place = this.placeOf(id);
+    if (place === undefined)
       throw new ReplicationError('content-missing', `Cannot read content ${id}: it is not in the library`);
     try {
-      const path = row.pack === undefined ? this.#pathOf(id) : this.#packPath(row.pack);
-      const handle = await this.#world.files.open(path, 'read');
-      return readerOver(handle, row.offset ?? 0, row.bytes);
+      const handle = await this.#world.files.open(place.path, 'read');
+      return readerOver(handle, place.startByte, place.bytes);
     } catch (error) {
       if (!(error instanceof ReplicationError && error.code === 'file-missing')) throw error;
       await this.forget(id);
