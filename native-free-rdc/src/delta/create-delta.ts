@@ -29,7 +29,7 @@ export interface DeltaSummary {
 export interface CreateDeltaOptions {
   /**
    * Returns a zstd frame of `bytes` with a window of at most 8 MiB. `bytes` has 1 byte to 4 MiB and is only lent until
-   * the result is there. Default: Node's zstd at level 3. What does not shrink is stored as it is.
+   * the result is there. Default: Node's zstd at level 6. What does not shrink is stored as it is.
    */
   readonly compress?: (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>;
   /** Told once, after the last piece of a complete delta was taken. */
@@ -249,5 +249,5 @@ class SegmentWriter {
 }
 
 function compressWithZstd(bytes: Uint8Array): Uint8Array {
-  return zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: 3 } });
+  return zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: 6 } });
 }

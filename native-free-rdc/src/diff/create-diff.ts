@@ -35,7 +35,10 @@ export interface DiffSummary extends DeltaSummary {
 export interface CreateDiffOptions {
   readonly level?: DiffLevel;
   readonly jobs?: DiffJobs;
-  /** Where in the basis a part of the target is likely to come from, as names tell: extents within the basis. */
+  /**
+   * Where in the basis a part of the target is likely to come from, as names tell: extents within the basis. Default:
+   * about the same place, as in two versions of one file.
+   */
   readonly hintsFor?: (start: number, bytes: number) => readonly Extent[];
   /** What the delta calls its basis, 32 bytes; computed as its tree hash if not given. */
   readonly basisId?: Uint8Array;
@@ -66,8 +69,9 @@ export async function* createDiff(
   const reader = new ByteReader(target);
   const compare = async ({ start, block }: Block): Promise<DiffSegment> => {
     const targetHash = damageDetector(block);
-    const hints = options.hintsFor?.(start, block.length) ?? [];
-    const extents = await windowOf(basis, block, { index, jobs, hints });
+    const hints = options.hintsFor?.(start, block.length);
+    const guess = samePlace(basis.bytes, start, block.length);
+    const extents = await windowOf(basis, block, { index, jobs, hints, guess });
     const window = pool.take(WINDOW_BYTES_MAX);
     let windowBytes = 0;
     for (const extent of extents) {
@@ -102,6 +106,15 @@ export async function* createDiff(
   const trailer = encodeDeltaTrailer({ targetBytes: sums.targetBytes, targetSha256 });
   yield trailer;
   options.onSummary?.({ ...sums, targetSha256, deltaBytes: sums.deltaBytes + trailer.length });
+}
+
+/** Room for what was inserted or removed before a place. */
+const SAME_PLACE_MARGIN_BYTES = 1024 * 1024;
+
+function samePlace(basisBytes: number, start: number, bytes: number): Extent {
+  const from = Math.max(0, start - SAME_PLACE_MARGIN_BYTES);
+  const to = Math.min(basisBytes, start + bytes + SAME_PLACE_MARGIN_BYTES);
+  return { start: from, bytes: to - from };
 }
 
 const ACTION = 'make the delta';
@@ -178,12 +191,17 @@ function* blocksOf(bytes: number): Generator<Extent, void> {
 async function windowOf(
   basis: BasisReader,
   block: Uint8Array,
-  tools: { readonly index: PlaceIndex | undefined; readonly jobs: DiffJobs; readonly hints: readonly Extent[] },
+  tools: {
+    readonly index: PlaceIndex | undefined;
+    readonly jobs: DiffJobs;
+    readonly hints: readonly Extent[] | undefined;
+    readonly guess: Extent;
+  },
 ): Promise<Extent[]> {
-  const { index, jobs, hints } = tools;
+  const { index, jobs, hints, guess } = tools;
   if (basis.bytes === 0) return [];
   if (index === undefined) return [{ start: 0, bytes: basis.bytes }];
-  return index.windowFor(await jobs.anchorsOf(block, anchorRateLogFor(basis.bytes)), hints);
+  return index.windowFor(await jobs.anchorsOf(block, anchorRateLogFor(basis.bytes)), hints, guess);
 }
 
 /** The target in blocks of 4 MiB from the pool, each told to `onBlock` in order. */

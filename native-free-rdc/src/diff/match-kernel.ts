@@ -8,6 +8,7 @@ import type { Ops } from '../delta/delta-ops.ts';
 import {
   type Corrections,
   FIELD_KIND_MAX,
+  FIELD_KINDS,
   type FieldExports,
   fieldKernelOn,
   listPieces,
@@ -131,21 +132,28 @@ export class MatchKernel {
       differing[block] = (differing[block] as number) + this.#differing(at, pieces[piece * PIECE_WORDS + 1] as number);
     }
     const kinds = new Uint8Array(blockCount);
-    if (differing.some((bytes) => bytes > 0)) this.#chooseKinds({ ops, windowStarts, pieces, count, differing }, kinds);
-    this.#loadOld(ops, windowStarts);
-    this.#fields.forget(this.#table.at, FIELD_TABLE_BITS);
+    const isChanged = differing.some((bytes) => bytes > 0);
+    const isExpected = !isChanged || this.#chooseKinds({ ops, windowStarts, pieces, count, differing }, kinds);
+    if (!isExpected) {
+      this.#loadOld(ops, windowStarts);
+      this.#fields.forget(this.#table.at, FIELD_TABLE_BITS);
+      for (let piece = 0; piece < count; piece++) {
+        const word = piece * PIECE_WORDS;
+        const block = (pieces[word] as number) >>> FIELD_BLOCK_BYTES_LOG;
+        this.#expect(kinds[block] as number, pieces, word);
+      }
+    }
     // The window has done its work: its room and the seeds' take the columns.
-    return this.#addCorrections(pieces, count, kinds);
+    return this.#corrections(pieces, count, kinds);
   }
 
-  #addCorrections(pieces: Uint32Array, count: number, kinds: Uint8Array): Corrections {
+  #corrections(pieces: Uint32Array, count: number, kinds: Uint8Array): Corrections {
     const gapsAt = this.#window.at;
     const valuesAt = this.#seeds.at;
     this.#fields.beginCorrections(gapsAt, valuesAt);
     for (let piece = 0; piece < count; piece++) {
       const word = piece * PIECE_WORDS;
       const at = pieces[word] as number;
-      this.#expect(kinds[at >>> FIELD_BLOCK_BYTES_LOG] as number, pieces, word);
       this.#fields.addCorrections(this.#expected.at + at, this.#target.at + at, pieces[word + 1] as number);
     }
     const gapsBytes = this.#fields.gapsEndAt() - gapsAt;
@@ -159,7 +167,8 @@ export class MatchKernel {
 
   /**
    * The kind that leaves the fewest differences in each block. Kinds are tried on blocks that differ, in the order of
-   * their kinds, until one takes most of the differences away: code is the common case and costs one trial.
+   * their kinds, until one takes most of the differences away. Where the first does so for the segment as a whole, all
+   * of it is taken for code, and what was tried is what is expected already: true.
    */
   #chooseKinds(
     found: {
@@ -170,7 +179,7 @@ export class MatchKernel {
       readonly differing: Uint32Array;
     },
     kinds: Uint8Array,
-  ): void {
+  ): boolean {
     const { pieces, count, differing } = found;
     const best = differing.slice(0, kinds.length);
     const left = new Uint32Array(kinds.length);
@@ -188,12 +197,17 @@ export class MatchKernel {
         this.#expect(kind, pieces, word);
         left[block] = (left[block] as number) + this.#differing(at, pieces[word + 1] as number);
       }
+      if (kind === FIELD_KINDS.code && sumOf(left) * 2 <= sumOf(differing)) {
+        kinds.set(open);
+        return true;
+      }
       for (let block = 0; block < kinds.length; block++) {
         if (open[block] === 0 || (left[block] as number) >= (best[block] as number)) continue;
         best[block] = left[block] as number;
         kinds[block] = kind;
       }
     }
+    return false;
   }
 
   #expect(kind: number, pieces: Uint32Array, word: number): void {
@@ -223,4 +237,8 @@ export class MatchKernel {
       at += bytes;
     }
   }
+}
+
+function sumOf(counts: Uint32Array): number {
+  return counts.reduce((sum, count) => sum + count, 0);
 }

@@ -15,8 +15,9 @@ const PLACE_PROBES_MAX = 16;
 /** A place found speaks for its own block, and a little for the neighbours. */
 const VOTES_OWN = 8;
 const VOTES_NEIGHBOUR = 1;
-/** Names are right more often than a sample: hinted blocks come before what only looks alike. */
+/** Names are right more often than a sample: what they hint at comes before what only looks alike. A guess does not. */
 const VOTES_HINT = 2 ** 20;
+const VOTES_GUESS = 1;
 
 /** Sampled places of a block: alternating key and offset in the block. */
 export type Anchors = Uint32Array;
@@ -63,8 +64,11 @@ export class PlaceIndex {
     }
   }
 
-  /** The parts of the basis most likely to hold what the anchors were taken from, hints first; ascending, 8 MiB at most. */
-  windowFor(anchors: Anchors, hints: readonly Extent[] = []): Extent[] {
+  /**
+   * The parts of the basis most likely to hold what the anchors were taken from, hints first, or else the `guess` last;
+   * ascending, 8 MiB at most.
+   */
+  windowFor(anchors: Anchors, hints: readonly Extent[] | undefined, guess: Extent): Extent[] {
     const votes = new Map<number, number>();
     const vote = (block: number, count: number): void => {
       if (block < 0 || block * WINDOW_BLOCK_BYTES >= this.#basisBytes) return;
@@ -79,10 +83,11 @@ export class PlaceIndex {
       vote(block - 1, VOTES_NEIGHBOUR);
       vote(block + 1, VOTES_NEIGHBOUR);
     }
-    for (const { start, bytes } of hints) {
-      if (bytes === 0) continue;
+    const votesHint = hints === undefined ? VOTES_GUESS : VOTES_HINT;
+    for (const { start, bytes } of hints ?? [guess]) {
+      if (bytes <= 0) continue;
       const last = Math.floor((start + bytes - 1) / WINDOW_BLOCK_BYTES);
-      for (let block = Math.floor(start / WINDOW_BLOCK_BYTES); block <= last; block++) vote(block, VOTES_HINT);
+      for (let block = Math.floor(start / WINDOW_BLOCK_BYTES); block <= last; block++) vote(block, votesHint);
     }
     const ranked = [...votes].sort((left, right) => right[1] - left[1] || left[0] - right[0]);
     const chosen = ranked.slice(0, WINDOW_BYTES_MAX / WINDOW_BLOCK_BYTES).map(([block]) => block);
