@@ -61,6 +61,8 @@ function launch() {
   const cache = join(dirname(fileURLToPath(import.meta.url)), '../../node_modules/.cache/siteferry');
   // biome-ignore lint/style/useNodejsImportProtocol: Node 12 does not know the protocol
   import('module').then(({ enableCompileCache }) => enableCompileCache(cache)).then(start);
+  // Threads and child processes look here.
+  process.env.NODE_COMPILE_CACHE = process.env.NODE_COMPILE_CACHE || cache;
 }
 
 function start() {

@@ -64,8 +64,10 @@ export async function* diffFolders(
   },
 ): AsyncGenerator<Uint8Array, void> {
   const { level, jobs, signal } = options;
-  const basis = await readTree(files, paths.basis, signal);
-  const target = await readTree(files, paths.target, signal);
+  const [basis, target] = await Promise.all([
+    readTree(files, paths.basis, signal),
+    readTree(files, paths.target, signal),
+  ]);
   const manifest = compressManifest(target.manifestBytes, basis.manifestBytes);
   yield encodeHead(basis, target.manifestBytes.byteLength, manifest.byteLength);
   yield manifest;

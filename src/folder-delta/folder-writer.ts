@@ -9,6 +9,8 @@ import { type FileEntry, fileEntries, type Manifest } from '../wire/manifest.ts'
 import type { FileHandle, Files } from '../world/files.ts';
 import { contentBytes, type Tree } from './tree.ts';
 
+/** Files copied from the basis at once. */
+const writeCountMax = 8;
 /** Files being made durable at once, and files written that wait for it. */
 const syncCountMax = 16;
 const syncAheadCountMax = 64;
@@ -46,17 +48,19 @@ export class FolderWriter {
 
   /** Links, directories, and files whose content the basis has. */
   async copyKnown(basis: Tree, signal: AbortSignal): Promise<void> {
-    for (const entry of this.#target.entries) {
+    const slots = pLimit(writeCountMax);
+    await slots.map(this.#target.entries, async (entry) => {
       signal.throwIfAborted();
-      if (entry.kind === 'directory') await this.#makeDirectory(join(this.#root, entry.path));
+      const path = join(this.#root, entry.path);
+      if (entry.kind === 'directory') await this.#makeDirectory(path);
       else if (entry.kind === 'symlink') {
-        await this.#makeDirectory(dirname(join(this.#root, entry.path)));
-        await this.#files.makeLink(join(this.#root, entry.path), entry.target);
+        await this.#makeDirectory(dirname(path));
+        await this.#files.makeLink(path, entry.target);
       } else if (entry.bytes === 0) await this.#writeFile(entry, []);
       else if (basis.places.has(entry.content)) {
         await this.#writeFile(entry, contentBytes(this.#files, basis, [entry.content], signal));
       }
-    }
+    });
   }
 
   /** The contents that travelled, in their order. */

@@ -7,7 +7,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { type BasisReader, concatenatedBasis } from 'native-free-rdc';
-import { walkSource } from '../engine/snapshot/walk.ts';
+import pLimit from 'p-limit';
+import { type FoundEntry, walkSource } from '../engine/snapshot/walk.ts';
 import { ReplicationError } from '../errors.ts';
 import { type ContentId, contentIdOf } from '../model/content.ts';
 import { limits } from '../model/limits.ts';
@@ -18,6 +19,8 @@ import type { FileHandle, Files } from '../world/files.ts';
 
 /** Files begin at multiples of this in the basis, as the fields in them expect. */
 const alignBytes = 16;
+/** Files hashed at once: small ones are waited for longer than they are read. */
+const hashAheadCount = 4;
 /** Files kept open at once. */
 const openFileCountMax = 128;
 
@@ -38,15 +41,16 @@ export async function readTree(files: Files, folder: string, signal: AbortSignal
   const root = await files.realPath(folder);
   const entries: ManifestEntry[] = [];
   const places = new Map<ContentId, { readonly path: string; readonly bytes: number }>();
-  for (const entry of found) {
-    if (entry.kind !== 'file') {
-      entries.push(entry);
-      continue;
-    }
-    const path = join(root, entry.path);
-    const { content, bytes } = await hashFile(files, path, signal);
-    entries.push({ kind: 'file', path: entry.path, bytes, content, isExecutable: entry.facts.isExecutable });
-    if (bytes > 0 && !places.has(content)) places.set(content, { path, bytes });
+  const slots = pLimit(hashAheadCount);
+  const read = async (entry: FoundEntry): Promise<ManifestEntry> => {
+    if (entry.kind !== 'file') return entry;
+    const { content, bytes } = await hashFile(files, join(root, entry.path), signal);
+    return { kind: 'file', path: entry.path, bytes, content, isExecutable: entry.facts.isExecutable };
+  };
+  for (const entry of await slots.map(found, read)) {
+    entries.push(entry);
+    if (entry.kind !== 'file' || entry.bytes === 0 || places.has(entry.content)) continue;
+    places.set(entry.content, { path: join(root, entry.path), bytes: entry.bytes });
   }
   const manifest: Manifest = { packageId: folderId, packageName: 'folder', version: 1, createdMs: 0, entries };
   return { root, manifest, manifestBytes: encodeManifest(manifest), places };
