@@ -163,6 +163,33 @@ describe('diff', () => {
     assert.ok(spread.equals(delta), 'made by five jobs at once');
   });
 
+  test('a failure of the basis or of a job reaches the caller, and nobody else', async () => {
+    const basis = pseudoRandom(20 * MIB, 71);
+    const failing: DiffJobs = {
+      anchorsOf,
+      // The second one fails while the first is still under way.
+      diffSegment: async (input) => {
+        if (input.target[0] === basis[0]) await new Promise(setImmediate);
+        else throw new Error('no such thread');
+        return diffSegment(input);
+      },
+      aheadCount: 3,
+    };
+    await assert.rejects(collect(createDiff(new MemoryBasis(basis), [basis], { jobs: failing })), /no such thread/);
+    let readCount = 0;
+    const broken = {
+      bytes: basis.length,
+      read: async (offset: number, into: Uint8Array) => {
+        readCount += 1;
+        if (readCount > 8) throw new Error('the disk is gone');
+        into.set(basis.subarray(offset, offset + into.length));
+        return into.length;
+      },
+    };
+    const jobs: DiffJobs = { anchorsOf, diffSegment, aheadCount: 4 };
+    await assert.rejects(collect(createDiff(broken, [basis], { jobs })), /the disk is gone/);
+  });
+
   test('is never more than 0.1 % larger than the target', async () => {
     for (const bytes of [1, 100, 100_000, 9 * MIB]) {
       for (const basisBytes of [0, 1, 10 * MIB]) {

@@ -230,7 +230,10 @@ async function* inOrder<Input, Output>(
   const underWay: Promise<Output>[] = [];
   try {
     for await (const input of inputs) {
-      underWay.push(work(input));
+      const result = work(input);
+      // Its failure is told when its turn comes; until then nobody listens.
+      result.catch(() => undefined);
+      underWay.push(result);
       if (underWay.length >= aheadCount) yield await (underWay.shift() as Promise<Output>);
     }
     while (underWay.length > 0) yield await (underWay.shift() as Promise<Output>);
