@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import pLimit from 'p-limit';
+import { StreamCutter } from '../engine/delta/stream-cutter.ts';
 import { ReplicationError } from '../errors.ts';
 import { type ContentId, contentIdOf } from '../model/content.ts';
 import { limits } from '../model/limits.ts';
@@ -69,14 +70,14 @@ export class FolderWriter {
     for (const entry of fileEntries(this.#target)) {
       if (wanted.has(entry.content)) entries.set(entry.content, [...(entries.get(entry.content) ?? []), entry]);
     }
-    const stream = new SplitStream(pieces);
+    await using stream = new StreamCutter(pieces);
     for (const [content, bytes] of wanted) {
       const [first, ...copies] = entries.get(content) ?? [];
       if (first === undefined) continue;
       await this.#writeFile(first, stream.next(bytes));
       for (const copy of copies) await this.#writeFile(copy, this.#read(first));
     }
-    await stream.end();
+    await stream.finish();
   }
 
   /** Makes all contents and names durable. */
@@ -133,37 +134,5 @@ export class FolderWriter {
     if (this.#directories.has(path)) return;
     await this.#files.makeDirectory(path);
     this.#directories.add(path);
-  }
-}
-
-/** Hands a stream out in parts of known lengths. */
-class SplitStream {
-  readonly #pieces: AsyncIterator<Uint8Array>;
-  #rest: Uint8Array = new Uint8Array(0);
-
-  constructor(pieces: AsyncIterable<Uint8Array>) {
-    this.#pieces = pieces[Symbol.asyncIterator]();
-  }
-
-  async *next(bytes: number): AsyncGenerator<Uint8Array> {
-    for (let left = bytes; left > 0; ) {
-      if (this.#rest.byteLength === 0) {
-        const step = await this.#pieces.next();
-        if (step.done === true) throw invalid('it makes less than its manifest names');
-        this.#rest = step.value;
-        continue;
-      }
-      const part = this.#rest.subarray(0, left);
-      this.#rest = this.#rest.subarray(part.byteLength);
-      left -= part.byteLength;
-      yield part;
-    }
-  }
-
-  /** Takes the end, which verifies the whole. */
-  async end(): Promise<void> {
-    if (this.#rest.byteLength > 0 || (await this.#pieces.next()).done !== true) {
-      throw invalid('it makes more than its manifest names');
-    }
   }
 }

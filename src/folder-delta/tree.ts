@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { type BasisReader, concatenatedBasis } from 'native-free-rdc';
 import pLimit from 'p-limit';
 import { type FoundEntry, walkSource } from '../engine/snapshot/walk.ts';
+import { OpenFiles } from '../engine/store/open-files.ts';
 import { ReplicationError } from '../errors.ts';
 import { type ContentId, contentIdOf } from '../model/content.ts';
 import { limits } from '../model/limits.ts';
@@ -21,8 +22,6 @@ import type { FileHandle, Files } from '../world/files.ts';
 const alignBytes = 16;
 /** Files hashed at once: small ones are waited for longer than they are read. */
 const hashAheadCount = 4;
-/** Files kept open at once. */
-const openFileCountMax = 128;
 
 /** A folder without a package: the same listing gives the same bytes, whenever and wherever it is read. */
 const folderId: PackageId = packageIdOf('FLD' as SiteCode, 1);
@@ -94,26 +93,18 @@ export function newContents(target: Manifest, basis: Manifest): Map<ContentId, n
   return wanted;
 }
 
-interface OpenFile {
-  readonly handle: Promise<FileHandle>;
-  /** Reads under way: only an idle file may be closed. */
-  userCount: number;
-}
-
 /** Random access to all contents of a tree, with few files open at a time. */
 export class TreeBasis implements AsyncDisposable {
   readonly reader: BasisReader;
   /** Where each content begins in `reader`. */
   readonly starts: ReadonlyMap<ContentId, number>;
-  readonly #files: Files;
-  /** By path, the one used last at the end. */
-  readonly #open = new Map<string, OpenFile>();
+  readonly #openFiles: OpenFiles;
 
   constructor(files: Files, tree: Tree) {
-    this.#files = files;
+    this.#openFiles = new OpenFiles(files);
     const parts = [...tree.places.values()].map(({ path, bytes }) => ({
       bytes,
-      read: (offset: number, into: Uint8Array) => this.#read(path, offset, into),
+      read: (offset: number, into: Uint8Array) => this.#openFiles.read(path, offset, into),
     }));
     this.reader = concatenatedBasis(parts, alignBytes);
     const starts = new Map<ContentId, number>();
@@ -125,37 +116,9 @@ export class TreeBasis implements AsyncDisposable {
     this.starts = starts;
   }
 
-  async #read(path: string, offset: number, into: Uint8Array): Promise<number> {
-    const file = this.#open.get(path) ?? { handle: this.#files.open(path, 'read'), userCount: 0 };
-    this.#open.delete(path);
-    this.#open.set(path, file);
-    file.userCount += 1;
-    try {
-      return await (await file.handle).read(offset, into);
-    } finally {
-      file.userCount -= 1;
-      if (this.#open.size > openFileCountMax) await this.#closeOneIdle();
-    }
-  }
-
-  async #closeOneIdle(): Promise<void> {
-    for (const [path, file] of this.#open) {
-      if (file.userCount > 0) continue;
-      this.#open.delete(path);
-      await closeOpened(file);
-      return;
-    }
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const file of this.#open.values()) await closeOpened(file);
+    await this.#openFiles[Symbol.asyncDispose]();
   }
-}
-
-async function closeOpened(file: OpenFile): Promise<void> {
-  // A file that did not open was told to whoever read it.
-  const handle = await file.handle.catch(() => undefined);
-  await handle?.close();
 }
 
 /** The bytes of some contents, end to end; each block is lent until the next one is asked for. Throws `source-changed` if a file is no longer what was hashed. */
