@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { type BasisReader, concatenatedBasis } from 'native-free-rdc';
 import pLimit from 'p-limit';
-import { type FoundEntry, walkSource } from '../engine/snapshot/walk.ts';
+import { type FoundEntry, walkFolder } from '../engine/snapshot/walk.ts';
 import { OpenFiles } from '../engine/store/open-files.ts';
 import { ReplicationError } from '../errors.ts';
 import { type ContentId, contentIdOf } from '../model/content.ts';
@@ -34,9 +34,9 @@ export interface Tree {
   readonly places: ReadonlyMap<ContentId, { readonly path: string; readonly bytes: number }>;
 }
 
-/** Reads and hashes everything. Throws as `walkSource`, and `source-changed`. */
+/** Reads and hashes everything. Throws as `walkFolder`, and `source-changed`. */
 export async function readTree(files: Files, folder: string, signal: AbortSignal): Promise<Tree> {
-  const { entries: found } = await walkSource(files, folder, signal);
+  const { entries: found } = await walkFolder(files, folder, signal);
   const root = await files.realPath(folder);
   const entries: ManifestEntry[] = [];
   const places = new Map<ContentId, { readonly path: string; readonly bytes: number }>();

@@ -102,6 +102,22 @@ test('diff and patch rebuild a folder: moves, copies, links, empty things, what 
   assert.deepEqual(await listing('out'), await listing('new'));
 });
 
+test('an empty folder is a basis and a target like any other', async () => {
+  await prepareFolders();
+  await mkdir(at('empty'));
+  for (const [basis, target] of [
+    ['empty', 'new'],
+    ['old', 'empty'],
+    ['empty', 'empty'],
+  ] as const) {
+    const made = await json('diff', basis, target, '-o', `${basis}-${target}`);
+    assert.equal(made.status, 0, made.err);
+    const rebuilt = await json('patch', basis, `${basis}-${target}`, '-o', `out-${basis}-${target}`);
+    assert.equal(rebuilt.status, 0, rebuilt.err);
+    assert.deepEqual(await listing(`out-${basis}-${target}`), await listing(target));
+  }
+});
+
 test('two runs give the same delta', async () => {
   await prepareFolders();
   for (const name of ['one', 'two']) assert.equal((await json('diff', 'old', 'new', '-o', name)).status, 0);

@@ -2,8 +2,8 @@
  * Rebuilds a target from its basis and a delta.
  *
  * Guarantees that it ends normally only if the SHA-256 of everything it yielded is the one in the delta's trailer, and
- * that no delta, however hostile, makes it hold more than a segment, its columns and one batch of the basis (under
- * 96 MiB with the codec's window), read more of the basis than four times the target, or loop. What it yields before
+ * that no delta, however hostile, makes it hold more than a segment, its columns and one batch of the basis (what
+ * limits.ts allows, and the codec's window), read more of the basis than four times the target, or loop. What it yields before
  * its end is a claim, not a fact: write it into a bowl and commit at the end.
  * Deliberately does not hash the basis: `readDeltaHeader` names it, and a wrong one cannot pass the end.
  */

@@ -22,11 +22,20 @@ export interface Found {
   readonly portabilityWarnings: readonly string[];
 }
 
-/** Throws `source-missing`, `source-unreadable`, `source-empty`, `source-unsupported`, `path-refused`, `limit-exceeded`. */
-export async function walkSource(files: Files, source: string, signal: AbortSignal): Promise<Found> {
-  const walker = new Walker(files, source, signal);
+/** As `walkSource`, for a folder that need not hold anything. */
+export async function walkFolder(files: Files, folder: string, signal: AbortSignal): Promise<Found> {
+  const walker = new Walker(files, folder, signal);
   await walker.start();
   return walker.result();
+}
+
+/** Throws `source-missing`, `source-unreadable`, `source-empty`, `source-unsupported`, `path-refused`, `limit-exceeded`. */
+export async function walkSource(files: Files, source: string, signal: AbortSignal): Promise<Found> {
+  const found = await walkFolder(files, source, signal);
+  if (found.entries.length > 0) return found;
+  throw new ReplicationError('source-empty', `Cannot publish ${source}: the folder is empty`, {
+    hint: 'an empty source is most often a wrong path or a drive that is not mounted',
+  });
 }
 
 class Walker {
@@ -124,11 +133,6 @@ class Walker {
         code,
         `Cannot publish ${this.#source}: ${listed(this.#faults.map((fault) => fault.text))}`,
       );
-    }
-    if (this.#entries.length === 0) {
-      throw new ReplicationError('source-empty', `Cannot publish ${this.#source}: the folder is empty`, {
-        hint: 'an empty source is most often a wrong path or a drive that is not mounted',
-      });
     }
     const entries = this.#entries.sort((left, right) => comparePaths(left.path, right.path));
     return { entries, portabilityWarnings: portabilityWarnings(entries) };
