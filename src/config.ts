@@ -13,17 +13,11 @@ import { ReplicationError } from './errors.ts';
 import { type NodeConfig, nodeConfigSchema } from './model/config.ts';
 import type { NodeKind } from './model/site.ts';
 import type { Files } from './world/files.ts';
+import type { Environment } from './world/host.ts';
 import { type Random, randomHex } from './world/random.ts';
 
 export const configFileName = 'siteferry.toml';
 const configBytesMax = 1024 * 1024;
-
-export type Environment = Readonly<Record<string, string | undefined>>;
-
-/** The environment of this process. The only place where it is read. */
-export function processEnvironment(): Environment {
-  return process.env;
-}
 
 const environmentPrefix = 'SITEFERRY_';
 /** Read by the command line and not settings of a node. */

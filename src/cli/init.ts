@@ -19,7 +19,8 @@ export interface InitRequest {
 export async function initNode(shell: Shell, request: InitRequest): Promise<Outcome> {
   const { kind, name, host = '127.0.0.1' } = request;
   const directory = resolve(shell.workingDirectory, request.directory ?? '.');
-  const port = request.port === undefined ? await freePortFor(shell.network, { host, name }) : parsePort(request.port);
+  const port =
+    request.port === undefined ? await freePortFor(await shell.loadNetwork(), { host, name }) : parsePort(request.port);
   const node = { kind, name, directory, host, port };
   if (request.isPlan) {
     const text = `would write ${directory}/siteferry.toml: ${kind} ${name}, listening on ${host}:${port}\nnothing was changed`;

@@ -1,10 +1,9 @@
 /** Where a process becomes a command line: streams, signals, exit status. Everything else lives in `program.ts`. */
 import packageFile from '../../package.json' with { type: 'json' };
-import { processEnvironment } from '../config.ts';
 import { realClock } from '../world/clock.ts';
+import { processEnvironment } from '../world/host.ts';
 import { realRandom } from '../world/random.ts';
 import { realFiles } from '../world/real-files.ts';
-import { realNetwork } from '../world/real-network.ts';
 import { runCommandLine } from './program.ts';
 import { textStream } from './shell.ts';
 
@@ -34,7 +33,7 @@ const status = await runCommandLine(
     clock,
     random: realRandom(),
     files: realFiles(),
-    network: realNetwork(),
+    loadNetwork: async () => (await import('../world/real-network.ts')).realNetwork(),
     signal: interruption.signal,
     softwareVersion: packageFile.version,
   },

@@ -11,7 +11,7 @@ import { limits } from '../model/limits.ts';
 import { errorMessage, parseAnswer, proofMessage, type StatusMessage, statusMessage } from '../wire/api.ts';
 import { contentTypes, httpPaths, nodeProof } from '../wire/http.ts';
 import { isReadableByOthers } from '../world/host.ts';
-import type { Connection, IncomingResponse, Method } from '../world/network.ts';
+import type { Connection, IncomingResponse, Method, Network } from '../world/network.ts';
 import { randomHex } from '../world/random.ts';
 import { type Shell, usageError } from './shell.ts';
 
@@ -35,7 +35,7 @@ export class NodeClient implements AsyncDisposable {
   readonly #token: string;
   readonly #connection: Connection;
 
-  constructor(network: Shell['network'], address: NodeAddress) {
+  constructor(network: Network, address: NodeAddress) {
     this.name = address.name;
     this.#token = address.token;
     this.#connection = network.connect(address.origin);
@@ -174,7 +174,11 @@ export async function withNode<Result>(
   const hint = `siteferry site start ${directory}`;
   if (origin === undefined)
     throw new ReplicationError('link-failed', `${config.name} (${directory}) is not running`, { hint });
-  await using client = new NodeClient(shell.network, { name: config.name, origin, token: config.tokens.admin });
+  await using client = new NodeClient(await shell.loadNetwork(), {
+    name: config.name,
+    origin,
+    token: config.tokens.admin,
+  });
   try {
     await client.demandProof(randomHex(shell.random, 32), AbortSignal.timeout(10_000));
     return await work(client);

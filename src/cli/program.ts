@@ -1,25 +1,40 @@
 /** The command line as a whole: every command, its help, and how each run ends. */
 import { Command, CommanderError } from 'commander';
-import { addAddressCommands } from './address.ts';
-import { addBranchCommands } from './branch.ts';
-import { addConfigCommand } from './config.ts';
-import { addDemoCommand } from './demo/demo.ts';
-import { addDpCommands } from './dp.ts';
-import { addFileCommands } from './file-commands.ts';
-import { addPackageCommands } from './package.ts';
 import { type CommandSet, type Ending, reportFailure, type Shell, usageError } from './shell.ts';
-import { addSiteCommands } from './site.ts';
-import { addStatusCommand } from './status.ts';
 
 /** Exit status of a command that was ended by a signal before it was done. */
 const interruptedStatus = 130;
+
+type AddCommands = (set: CommandSet, program: Command) => void;
+
+/** The first words of all commands, in the order of the help, and who knows them. */
+const groups: ReadonlyMap<string, () => Promise<AddCommands>> = new Map([
+  ['demo', async () => (await import('./demo/demo.ts')).addDemoCommand],
+  ['site', async () => (await import('./site.ts')).addSiteCommands],
+  ['address', async () => (await import('./address.ts')).addAddressCommands],
+  ['package', async () => (await import('./package.ts')).addPackageCommands],
+  ['dp', async () => (await import('./dp.ts')).addDpCommands],
+  ['branch', async () => (await import('./branch.ts')).addBranchCommands],
+  ['status', async () => (await import('./status.ts')).addStatusCommand],
+  ['config', async () => (await import('./config.ts')).addConfigCommand],
+  ...['signature', 'delta', 'diff', 'patch'].map((word) => [word, loadFileCommands] as const),
+]);
+
+async function loadFileCommands(): Promise<AddCommands> {
+  return (await import('./file-commands.ts')).addFileCommands;
+}
+
+function groupsFor(args: readonly string[]): (() => Promise<AddCommands>)[] {
+  const group = groups.get(args.find((word) => !word.startsWith('-')) ?? '');
+  return group === undefined ? [...new Set(groups.values())] : [group];
+}
 
 /** Runs one command line (without `node` and the script); resolves with its exit status, never rejects. */
 export async function runCommandLine(shell: Shell, args: readonly string[]): Promise<number> {
   const isJson = args.includes('--json');
   const isDebug = args.includes('--debug');
   const ending: Ending = { exitStatus: 0 };
-  const program = createProgram({ shell, ending });
+  const program = await createProgram({ shell, ending }, args);
   try {
     await program.parseAsync(args, { from: 'user' });
     return ending.exitStatus;
@@ -36,7 +51,8 @@ function endedBySignal(shell: Shell, error: unknown): number {
   return interruptedStatus;
 }
 
-export function createProgram(set: CommandSet): Command {
+/** With all commands, or only those that a command line may mean: what is not loaded costs neither time nor memory. */
+export async function createProgram(set: CommandSet, args: readonly string[] = []): Promise<Command> {
   const program = new Command('siteferry')
     .description('Gets software packages to many places over thin links: only the bytes that changed travel.')
     .version(set.shell.softwareVersion)
@@ -54,15 +70,7 @@ export function createProgram(set: CommandSet): Command {
     'after',
     '\nExamples:\n  siteferry demo                       see it work on this machine\n  siteferry site init /srv/p01 --code P01\n  siteferry site start /srv/p01\n\nExit status: 0 done, 1 failed, 2 usage, 3 partly done, 4 verification failed, 5 refused, 9 nothing to do.',
   );
-  addDemoCommand(set, program);
-  addSiteCommands(set, program);
-  addAddressCommands(set, program);
-  addPackageCommands(set, program);
-  addDpCommands(set, program);
-  addBranchCommands(set, program);
-  addStatusCommand(set, program);
-  addConfigCommand(set, program);
-  addFileCommands(set, program);
+  for (const add of await Promise.all(groupsFor(args).map((load) => load()))) add(set, program);
   return program;
 }
 

@@ -5,10 +5,10 @@
  */
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
-import type { Environment } from '../config.ts';
 import { asReplicationError, exitStatusOf, ReplicationError } from '../errors.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Files } from '../world/files.ts';
+import type { Environment } from '../world/host.ts';
 import type { Network } from '../world/network.ts';
 import type { Random } from '../world/random.ts';
 
@@ -30,7 +30,8 @@ export interface Shell {
   readonly clock: Clock;
   readonly random: Random;
   readonly files: Files;
-  readonly network: Network;
+  /** Loaded when asked for: it costs a third of the start of a command, and most need none. */
+  loadNetwork(): Promise<Network>;
   /** Aborts at the first SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
   readonly softwareVersion: string;

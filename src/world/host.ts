@@ -1,9 +1,16 @@
 /**
- * What the command line needs of its machine beyond the `World`: links, access modes and standard input. Kept in one file, as
+ * What the command line needs of its machine beyond the `World`: environment, links, access modes and standard input. Kept in one file, as
  * every way to the outside is.
  */
 import { lstat, symlink } from 'node:fs/promises';
 import { ReplicationError } from '../errors.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The environment of this process. The only place where it is read. */
+export function processEnvironment(): Environment {
+  return process.env;
+}
 
 /** Makes `path` a link to the directory `target`, both absolute. A junction on Windows, which needs no privilege. */
 export async function linkDirectory(target: string, path: string): Promise<void> {

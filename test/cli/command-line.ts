@@ -33,7 +33,7 @@ export function testShell(options: RunOptions, out: string[], err: string[]): Sh
     clock: realClock(),
     random: realRandom(),
     files: realFiles(),
-    network: realNetwork(),
+    loadNetwork: async () => realNetwork(),
     signal: options.signal ?? new AbortController().signal,
     softwareVersion: '0.0.0-test',
   };
@@ -53,8 +53,8 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
 }
 
 /** The words of every command that does something, such as `['package', 'create']`. */
-export function allCommands(): string[][] {
-  const program = createProgram({ shell: testShell({}, [], []), ending: { exitStatus: 0 } });
+export async function allCommands(): Promise<string[][]> {
+  const program = await createProgram({ shell: testShell({}, [], []), ending: { exitStatus: 0 } });
   const leaves = (command: typeof program, path: string[]): string[][] =>
     command.commands.length === 0
       ? [path]

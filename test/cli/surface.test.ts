@@ -17,7 +17,7 @@ interface ErrorDocument {
 }
 
 test('every command has help with examples that begin with its own name', async () => {
-  const commands = allCommands();
+  const commands = await allCommands();
   assert.ok(commands.length >= 25, `only ${commands.length} commands`);
   for (const words of commands) {
     const { status, out } = await run([...words, '--help']);

@@ -6,6 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { initConfig } from '../../config.ts';
 import type { NodeConfig } from '../../model/config.ts';
+import type { Network } from '../../world/network.ts';
 import { randomHex } from '../../world/random.ts';
 import { NodeClient } from '../node-client.ts';
 import { freePortFor } from '../ports.ts';
@@ -47,10 +48,11 @@ export class Hierarchy implements AsyncDisposable {
   /** Ports are chosen before anything starts, so that a node that is killed comes back where it was. */
   static async start(shell: Shell, options: HierarchyOptions): Promise<Hierarchy> {
     const host = '127.0.0.1';
+    const network = await shell.loadNetwork();
     const taken = new Set<number>();
     const ready: Partial<Record<DemoNodeName, NodeConfig>> = {};
     for (const name of nodeNames) {
-      const port = await freePortFor(shell.network, { host, name: randomHex(shell.random, 8), except: taken });
+      const port = await freePortFor(network, { host, name: randomHex(shell.random, 8), except: taken });
       taken.add(port);
       const source = ready['C01DP1'];
       ready[name] = await initConfig({
@@ -70,7 +72,7 @@ export class Hierarchy implements AsyncDisposable {
     const nodes: Partial<Record<DemoNodeName, DemoNode>> = {};
     for (const name of nodeNames) {
       const config = ready[name];
-      if (config !== undefined) nodes[name] = startNode(shell, options, name, config);
+      if (config !== undefined) nodes[name] = startNode({ shell, network }, options, name, config);
     }
     return new Hierarchy(nodes as Record<DemoNodeName, DemoNode>);
   }
@@ -113,7 +115,12 @@ function originOf({ listen }: NodeConfig): string {
   return `http://${listen.host}:${listen.port}`;
 }
 
-function startNode(shell: Shell, options: HierarchyOptions, name: DemoNodeName, config: NodeConfig): DemoNode {
+function startNode(
+  { shell, network }: { readonly shell: Shell; readonly network: Network },
+  options: HierarchyOptions,
+  name: DemoNodeName,
+  config: NodeConfig,
+): DemoNode {
   const directory = join(options.directory, name);
   const origin = originOf(config);
   return {
@@ -121,8 +128,8 @@ function startNode(shell: Shell, options: HierarchyOptions, name: DemoNodeName, 
     directory,
     origin,
     config,
-    admin: new NodeClient(shell.network, { name, origin, token: config.tokens.admin }),
-    peer: new NodeClient(shell.network, { name, origin, token: config.tokens.peer }),
+    admin: new NodeClient(network, { name, origin, token: config.tokens.admin }),
+    peer: new NodeClient(network, { name, origin, token: config.tokens.peer }),
     process: new Supervised({
       clock: shell.clock,
       name,

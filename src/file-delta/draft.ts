@@ -1,0 +1,79 @@
+/**
+ * What a command writes.
+ *
+ * Guarantees: it appears whole, synced and under its name, or not at all; nothing existing is replaced unless asked.
+ * Results are readable by their owner alone, as everything the program writes.
+ */
+import { basename, dirname, join } from 'node:path';
+import { ReplicationError } from '../errors.ts';
+import type { FileHandle, Files } from '../world/files.ts';
+import { type Random, randomHex } from '../world/random.ts';
+import type { Threads } from '../world/threads.ts';
+
+export interface FileDeltaWorld {
+  readonly files: Files;
+  readonly random: Random;
+  /** Threads for as long as a diff runs; undefined to do everything on this one. */
+  openThreads(): (Threads & AsyncDisposable) | undefined;
+}
+
+export interface OutputOptions {
+  /** Absolute. */
+  readonly output: string;
+  readonly mayOverwrite: boolean;
+  readonly signal: AbortSignal;
+}
+
+export async function refuseExisting(files: Files, { output, mayOverwrite }: OutputOptions): Promise<void> {
+  const facts = await files.facts(output);
+  if (facts === undefined || (mayOverwrite && facts.kind !== 'directory')) return;
+  if (facts.kind === 'directory')
+    throw new ReplicationError('name-taken', `Cannot write ${output}: it is a directory, a file name is needed`);
+  throw new ReplicationError('name-taken', `Cannot write ${output}: it exists already`, {
+    hint: 'another name, or --force',
+  });
+}
+
+/** A file under a temporary name beside its place: published whole, or removed. */
+export class Draft implements AsyncDisposable {
+  readonly #files: Files;
+  readonly #options: OutputOptions;
+  readonly #path: string;
+  readonly #handle: FileHandle;
+  #bytes = 0;
+
+  constructor(files: Files, options: OutputOptions, path: string, handle: FileHandle) {
+    this.#files = files;
+    this.#options = options;
+    this.#path = path;
+    this.#handle = handle;
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    await this.#handle.write(this.#bytes, bytes);
+    this.#bytes += bytes.byteLength;
+  }
+
+  /** On return the file and its name are durable. */
+  async publish(): Promise<void> {
+    await this.#handle.sync();
+    await this.#handle.close();
+    await refuseExisting(this.#files, this.#options);
+    await this.#files.rename(this.#path, this.#options.output);
+    await this.#files.syncDirectory(dirname(this.#options.output));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#handle.close();
+    await this.#files.remove(this.#path);
+  }
+}
+
+export async function createDraft({ files, random }: FileDeltaWorld, options: OutputOptions): Promise<Draft> {
+  const path = draftPath({ random }, options.output);
+  return new Draft(files, options, path, await files.open(path, 'create'));
+}
+
+export function draftPath({ random }: Pick<FileDeltaWorld, 'random'>, output: string): string {
+  return join(dirname(output), `.${basename(output).slice(0, 100)}.${randomHex(random, 4)}.part`);
+}
