@@ -47,7 +47,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/console': [...base, ...engine],
   'src/config.ts': ['src/errors.ts', 'src/model', 'src/world'],
   'src/folder-delta': [...base, 'native-free-rdc', 'src/engine/snapshot', 'src/engine/store', 'src/engine/delta'],
-  'src/file-delta': [...base, 'native-free-rdc', 'src/folder-delta', 'src/engine/delta'],
+  'src/file-delta': [...base, 'native-free-rdc', 'src/folder-delta', 'src/engine/delta', 'src/engine/store'],
   'src/worker.ts': [...base, ...engine],
   'src/site.ts': [...base, ...engine, 'src/roles', 'src/console', 'src/config.ts'],
   'src/index.ts': ['src/errors.ts', 'src/model', 'src/world', 'src/config.ts', 'src/site.ts'],

@@ -14,6 +14,12 @@ export interface FileFacts {
   readonly kind: FileKind;
   /** Length of a file's content; 0 for anything else. A non-negative safe integer. */
   readonly bytes: number;
+  /**
+   * What a file occupies, in whole blocks of its volume; 0 for anything else. Fewer than `bytes` where it has holes or
+   * the volume compresses; equal to `bytes` where the system does not tell (Windows). For reports, not for decisions:
+   * some volumes tell it only after a sync.
+   */
+  readonly allocatedBytes: number;
   /** Last change of content, milliseconds since the epoch, with fractions where the system has them. */
   readonly modifiedMs: number;
   /** Last change of content or metadata (ctime): changes even when someone sets `modifiedMs` back. */
@@ -28,12 +34,16 @@ export interface FileHandle extends AsyncDisposable {
   facts(): Promise<FileFacts>;
   /** Fills `into` from `offset`; returns the bytes read, fewer than asked only at the end of the file. */
   read(offset: number, into: Uint8Array): Promise<number>;
-  /** Writes all of `bytes` at `offset`, extending the file if needed. The caller keeps the buffer, unchanged until done. */
+  /**
+   * Writes all of `bytes` at `offset`, extending the file if needed; a gap reads as zeros and, where the volume can, is a
+   * hole. The caller keeps the buffer, unchanged until done.
+   */
   write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Makes the file this long; what is added reads as zeros and, where the volume can, is a hole. */
   truncate(bytes: number): Promise<void>;
   /** On return all bytes and the length are durable. */
   sync(): Promise<void>;
-  /** Idempotent. */
+  /** Idempotent. Calls under way end first, on this file; later ones are refused. */
   close(): Promise<void>;
 }
 
@@ -50,9 +60,15 @@ export interface Files {
   /** Names in a directory, sorted by UTF-16 code units. A name that is not valid Unicode throws `path-refused`. */
   list(path: string): Promise<readonly string[]>;
   readLink(path: string): Promise<string>;
-  /** Makes a symbolic link; `name-taken` when something is there. Durable as a name. */
+  /**
+   * Makes a symbolic link with this text, which need not lead anywhere; `name-taken` when something is there, be it a link.
+   * As any new name durable only after `syncDirectory`.
+   */
   makeLink(path: string, target: string): Promise<void>;
-  /** Lets the owner execute a file. On systems without such a permission nothing happens. */
+  /**
+   * Lets the owner execute a regular file; all else is refused. Durable after the next `sync` of the file. On systems
+   * without such a permission nothing changes.
+   */
   makeExecutable(path: string): Promise<void>;
   /** The path with every symbolic link resolved; `file-missing` when it does not exist. */
   realPath(path: string): Promise<string>;

@@ -27,6 +27,8 @@ export type DiskOperation =
   | 'rename'
   | 'remove'
   | 'make-directory'
+  | 'make-link'
+  | 'make-executable'
   | 'sync-directory'
   | 'list'
   | 'facts'
@@ -147,8 +149,7 @@ export class Disk {
   }
 
   symlink(target: string, path: string): void {
-    const node: LinkNode = { ...this.#nodeFacts(), kind: 'symlink', target };
-    this.#place(path, node);
+    this.#place(path, this.newLink(target));
   }
 
   /** A device, pipe or socket. */
@@ -323,6 +324,10 @@ export class Disk {
 
   newFile(): FileNode {
     return { ...this.#nodeFacts(), kind: 'file', content: new FileContent(), isExecutable: false, isNamed: true };
+  }
+
+  newLink(target: string): LinkNode {
+    return { ...this.#nodeFacts(), kind: 'symlink', target };
   }
 
   newDirectory(): DirectoryNode {

@@ -11,6 +11,8 @@ import type { Seeded } from './seeded.ts';
 export type PowerLoss = 'all' | 'none' | 'some';
 
 const SECTOR_BYTES = 512;
+/** Room is given in such blocks, as ext4, XFS and APFS do. */
+const BLOCK_BYTES = 4096;
 /** A simulated file beyond this is a mistake of the test. */
 const FILE_BYTES_MAX = 2 ** 30;
 
@@ -22,9 +24,15 @@ export class FileContent {
   readonly #unsynced = new Map<number, Uint8Array>();
   /** The same for sectors whose sync failed: only writing them again gives them another chance. */
   readonly #forsaken = new Map<number, Uint8Array>();
+  /** Indexes of blocks that were written; all others are holes. Writes that a power cut undoes keep their blocks. */
+  readonly #blocks = new Set<number>();
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  get allocatedBytes(): number {
+    return this.#blocks.size * BLOCK_BYTES;
   }
 
   /** A view, valid until the next change. */
@@ -43,6 +51,8 @@ export class FileContent {
     this.#remember(Math.min(offset, this.#bytes), offset + bytes.length);
     this.#grow(offset + bytes.length);
     this.#memory.set(bytes, offset);
+    const endIndex = Math.ceil((offset + bytes.length) / BLOCK_BYTES);
+    for (let index = Math.floor(offset / BLOCK_BYTES); index < endIndex; index++) this.#blocks.add(index);
   }
 
   truncate(bytes: number): void {
@@ -50,6 +60,7 @@ export class FileContent {
     if (bytes < this.#bytes) {
       this.#memory.fill(0, bytes, this.#bytes);
       this.#bytes = bytes;
+      this.#freeBlocksBeyondEnd();
     } else {
       this.#grow(bytes);
     }
@@ -90,6 +101,7 @@ export class FileContent {
       if (start < this.#bytes) this.#memory.set(sector.subarray(0, this.#bytes - start), start);
     }
     this.#memory.fill(0, this.#bytes);
+    this.#freeBlocksBeyondEnd();
     this.#unsynced.clear();
     this.#forsaken.clear();
     this.#durableBytes = this.#bytes;
@@ -114,6 +126,10 @@ export class FileContent {
       sector.set(this.#memory.subarray(start, start + SECTOR_BYTES));
       this.#unsynced.set(index, forsaken ?? sector);
     }
+  }
+
+  #freeBlocksBeyondEnd(): void {
+    for (const index of this.#blocks) if (index * BLOCK_BYTES >= this.#bytes) this.#blocks.delete(index);
   }
 
   #grow(bytes: number): void {

@@ -123,16 +123,30 @@ class SimFiles implements Files {
   }
 
   makeLink(path: string, target: string): Promise<void> {
+    if (!target.isWellFormed()) return Promise.reject(new TypeError('Cannot use a link that is no valid Unicode'));
     const make = (): void => {
-      const { node } = this.disk.find(path, { action: 'make link' });
-      if (node !== undefined) throw systemFailure('EEXIST', 'make link', path);
-      this.disk.symlink(target, path);
+      this.disk.check('make-link', path);
+      const place = this.disk.find(path, { action: 'make link' });
+      if (target === '') throw systemFailure('ENOENT', 'make link', path);
+      if (place.node !== undefined) throw systemFailure('EEXIST', 'make link', path);
+      this.disk.tree.change(this.disk.newLink(target), undefined, place);
+      this.#touch(place.directory);
     };
-    return this.perform('rename', path, make, { isChange: true });
+    return this.perform('make-link', path, make, { isChange: true, facts: `${path} to ${target}` });
   }
 
   makeExecutable(path: string): Promise<void> {
-    return this.perform('rename', path, () => this.disk.setExecutable(path, true), { isChange: true });
+    const make = (): void => {
+      this.disk.check('make-executable', path);
+      const { node } = this.disk.find(path, { action: 'make executable' });
+      if (node === undefined) throw systemFailure('ENOENT', 'make executable', path);
+      if (node.kind === 'symlink') throw systemFailure('ELOOP', 'make executable', path);
+      if (node.kind !== 'file') throw systemFailure('EISDIR', 'make executable', path);
+      if (node.isDenied) throw systemFailure('EACCES', 'make executable', path);
+      node.isExecutable = true;
+      node.changedMs = this.wallMs();
+    };
+    return this.perform('make-executable', path, make, { isChange: true });
   }
 
   realPath(path: string): Promise<string> {
@@ -321,7 +335,8 @@ class SimFileHandle implements FileHandle {
 
   write(offset: number, bytes: Uint8Array): Promise<void> {
     assertOffset(offset);
-    const given = bytes.slice();
+    // Not `slice`, which gives a view of a Buffer: the comparison below would never fail.
+    const given = new Uint8Array(bytes);
     return this.#change(
       'write',
       () => {
@@ -425,6 +440,7 @@ function factsOf(node: Node): FileFacts {
   return {
     kind: node.kind,
     bytes: node.kind === 'file' ? node.content.bytes : 0,
+    allocatedBytes: node.kind === 'file' ? node.content.allocatedBytes : 0,
     modifiedMs: node.modifiedMs,
     changedMs: node.changedMs,
     isExecutable: node.kind === 'file' && node.isExecutable,

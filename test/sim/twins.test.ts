@@ -36,7 +36,7 @@ clockConformance('simulated clock', async () => {
 filesConformance('simulated files', async () => {
   const { machine, world, [Symbol.asyncDispose]: dispose } = selfDriven();
   const makeSymlink = async (target: string, path: string): Promise<void> => machine.files.symlink(target, path);
-  return { files: world.files, root: '/root', makeSymlink, [Symbol.asyncDispose]: dispose };
+  return { files: world.files, root: '/root', makeSymlink, hasHoles: async () => true, [Symbol.asyncDispose]: dispose };
 });
 databaseConformance('simulated database', async () => {
   const { world, [Symbol.asyncDispose]: dispose } = selfDriven();
@@ -223,6 +223,19 @@ test('a rename is durable once both directories are synced', async () => {
   });
 });
 
+test('a new link is durable once its directory is synced, and may be lost before', async () => {
+  for (const isSynced of [false, true]) {
+    const simulation = new Simulation(1);
+    const machine = simulation.machine('a');
+    const { files } = machine.boot();
+    await simulation.drive(files.makeDirectory('/x'));
+    await simulation.drive(files.makeLink('/x/link', 'anywhere'));
+    if (isSynced) await simulation.drive(files.syncDirectory('/x'));
+    machine.powerCut('all');
+    assert.equal(machine.files.exists('/x/link'), isSynced);
+  }
+});
+
 test('crashAtChange() at every change of a durable replacement leaves the old or the new file whole', async () => {
   const seen = new Set<string | undefined>();
   await forSeeds(async (seed) => {
@@ -375,7 +388,7 @@ test('a buffer changed during its write is reported as a breach', async () => {
   const simulation = new Simulation(1);
   const { files } = simulation.machine('a').boot();
   const handle = await simulation.drive(files.open('/file', 'create'));
-  const bytes = Uint8Array.of(1, 2, 3);
+  const bytes = Buffer.of(1, 2, 3);
   const written = handle.write(0, bytes);
   bytes.fill(9);
   await assert.rejects(simulation.drive(written), /changed before it was done/);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { chmod, lstat, mkdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { realFiles } from '../../src/world/real-files.ts';
@@ -14,9 +14,21 @@ filesConformance('realFiles', async () => {
     files: realFiles(),
     root: temp.path,
     makeSymlink: (target, path) => symlink(target, path),
+    hasHoles: () => hasHoles(temp.path),
     [Symbol.asyncDispose]: () => temp[Symbol.asyncDispose](),
   };
 });
+
+/** What the system itself says of a file nobody wrote to. */
+async function hasHoles(directory: string): Promise<boolean> {
+  const path = `${directory}/probe`;
+  await writeFile(path, '');
+  await truncate(path, 1024 * 1024);
+  const { size, blocks } = await stat(path);
+  await rm(path);
+  // Windows tells another number here, and has holes only where they are asked for.
+  return process.platform !== 'win32' && blocks * 512 < size;
+}
 
 test('realFiles open() refuses a fifo, a socket and a device without blocking', async () => {
   await using temp = await tempDirectory();
@@ -48,6 +60,21 @@ test('realFiles creates files and directories for the owner only', async () => {
   await (await realFiles().open(`${temp.path}/a/b/file`, 'create')).close();
   assert.equal((await stat(`${temp.path}/a`)).mode & 0o777, 0o700);
   assert.equal((await stat(`${temp.path}/a/b/file`)).mode & 0o777, 0o600);
+});
+
+test('realFiles makeExecutable() gives nobody else anything', async () => {
+  await using temp = await tempDirectory();
+  const path = `${temp.path}/run`;
+  for (const [mode, expected] of [
+    [0o600, 0o700],
+    [0o644, 0o744],
+    [0o750, 0o750],
+  ] as const) {
+    await writeFile(path, '');
+    await chmod(path, mode);
+    await realFiles().makeExecutable(path);
+    assert.equal((await stat(path)).mode & 0o777, expected);
+  }
 });
 
 test('realFiles list() refuses a name that is not UTF-8 and names it escaped', async (context) => {
