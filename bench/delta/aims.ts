@@ -19,6 +19,7 @@ export interface Aim {
   readonly stretch?: number;
   /** Pairs by name; all when absent. */
   readonly pairs?: readonly string[];
+  readonly kind?: 'folders' | 'files';
   /** Pairs whose target has at least as many bytes. */
   readonly targetBytesMin?: number;
 }
@@ -93,10 +94,16 @@ export const pairAims: readonly Aim[] = [
     pairs: ['kernel'],
   },
   {
-    name: 'patch, verified: wall ÷ xdelta3 -d',
+    name: 'patch of one file, verified: wall ÷ xdelta3 -d',
     metric: 'patchDefaultWallPerXdelta3Decode',
     atMost: 1 / 2,
     stretch: 1 / 4,
+  },
+  {
+    name: 'patch of a tree, verified and durable: wall ÷ xdelta3 -d | tar -x',
+    metric: 'patchTreeWallPerXdelta3DecodeTree',
+    atMost: 1 / 2,
+    kind: 'folders',
   },
 ];
 
@@ -127,16 +134,16 @@ export interface AimResult {
   readonly stretchMet?: boolean | null;
 }
 
+export interface AimedPair {
+  readonly name: string;
+  readonly kind: 'folders' | 'files';
+  readonly targetBytes: number;
+}
+
 /** The aims that concern a pair; without one, those that concern every pair. */
-export function evaluateAims(
-  aims: readonly Aim[],
-  metrics: Metrics,
-  pair: { readonly name: string; readonly targetBytes: number } = { name: '', targetBytes: 0 },
-): AimResult[] {
+export function evaluateAims(aims: readonly Aim[], metrics: Metrics, pair?: AimedPair): AimResult[] {
   return aims
-    .filter(
-      ({ pairs, targetBytesMin = 0 }) => pair.targetBytes >= targetBytesMin && pairs?.includes(pair.name) !== false,
-    )
+    .filter((aim) => concerns(aim, pair))
     .map(({ name, metric, atMost, stretch }) => {
       const measured = metrics[metric] ?? null;
       const isAtMost = (limit: number): boolean | null => (measured === null ? null : measured <= limit);
@@ -149,4 +156,10 @@ export function evaluateAims(
         ...(stretch === undefined ? {} : { stretch, stretchMet: isAtMost(stretch) }),
       };
     });
+}
+
+function concerns({ pairs, kind, targetBytesMin = 0 }: Aim, pair: AimedPair | undefined): boolean {
+  if (pair === undefined) return pairs === undefined && kind === undefined && targetBytesMin === 0;
+  if (kind !== undefined && kind !== pair.kind) return false;
+  return pair.targetBytes >= targetBytesMin && pairs?.includes(pair.name) !== false;
 }

@@ -18,6 +18,7 @@ import type { Row } from './row.ts';
 import { type Section, sectionOf } from './section.ts';
 import { randomBytes } from './seeded.ts';
 import { labelOf, runTask, type Task, type TaskSetting } from './task.ts';
+import { warmUp } from './warm-up.ts';
 
 export interface BenchSurroundings {
   readonly signal: AbortSignal;
@@ -42,6 +43,7 @@ export async function runBench(options: BenchOptions, surroundings: BenchSurroun
     const setting: TaskSetting = { meter, scratch, runCount: options.runCount, programs, signal, tell };
     const head = { measuredBy: meter.method, machine: await describeMachine(), tools: Object.fromEntries(programs) };
     surroundings.onHead?.(head);
+    await warmUp(setting, siteferry);
     const reports: PairReport[] = [];
     for (const pair of pairs) {
       const report = await comparePair(pair, options, setting, siteferry);

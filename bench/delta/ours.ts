@@ -32,6 +32,11 @@ export function ownTasks(pair: PreparedPair, siteferry: Command = ownCommand): T
       apply: `patch-${level}`,
     }),
   );
+  if (isFolders) {
+    // The very work of xdelta3: one tar from another.
+    const ids = { make: 'stream-diff-default', apply: 'stream-patch-default' } as const;
+    tasks.push(diffTask(siteferry, { job: 'tar', versions: wantedFile(whole), level: 'default', ...ids }));
+  }
   if (largest !== undefined) {
     for (const level of ['default', 'best'] as const) {
       const ids = { make: `file-diff-${level}`, apply: `file-patch-${level}` } as const;

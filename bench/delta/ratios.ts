@@ -7,6 +7,8 @@ export interface RatioDefinition {
   readonly of: RowId;
   readonly to: RowId;
   readonly measure: Measure;
+  /** In pairs of the other kind the two rows do different jobs, or are those of another ratio. */
+  readonly kind?: 'folders' | 'files';
 }
 
 export const ratioDefinitions = {
@@ -27,9 +29,19 @@ export const ratioDefinitions = {
   fileDiffDefaultCpuPerXdelta3: { of: 'file-diff-default', to: 'file-xdelta3', measure: 'cpuSeconds' },
   fileDiffDefaultCpuPerBsdiff: { of: 'file-diff-default', to: 'file-bsdiff', measure: 'cpuSeconds' },
   fileDiffBestCpuPerBsdiff: { of: 'file-diff-best', to: 'file-bsdiff', measure: 'cpuSeconds' },
-  patchFastWallPerXdelta3Decode: { of: 'patch-fast', to: 'xdelta3-decode', measure: 'wallSeconds' },
-  patchDefaultWallPerXdelta3Decode: { of: 'patch-default', to: 'xdelta3-decode', measure: 'wallSeconds' },
-  patchBestWallPerXdelta3Decode: { of: 'patch-best', to: 'xdelta3-decode', measure: 'wallSeconds' },
+  streamDiffDefaultBytesPerXdelta3: {
+    of: 'stream-diff-default',
+    to: 'xdelta3',
+    measure: 'wireBytes',
+    kind: 'folders',
+  },
+  streamDiffDefaultCpuPerXdelta3: { of: 'stream-diff-default', to: 'xdelta3', measure: 'cpuSeconds', kind: 'folders' },
+  patchDefaultWallPerXdelta3Decode: { of: 'stream-patch-default', to: 'xdelta3-decode', measure: 'wallSeconds' },
+  patchFastWallPerXdelta3Decode: { of: 'patch-fast', to: 'xdelta3-decode', measure: 'wallSeconds', kind: 'files' },
+  patchBestWallPerXdelta3Decode: { of: 'patch-best', to: 'xdelta3-decode', measure: 'wallSeconds', kind: 'files' },
+  patchTreeWallPerXdelta3DecodeTree: { of: 'patch-default', to: 'xdelta3-decode-tree', measure: 'wallSeconds' },
+  patchTreeFastWallPerXdelta3DecodeTree: { of: 'patch-fast', to: 'xdelta3-decode-tree', measure: 'wallSeconds' },
+  patchTreeBestWallPerXdelta3DecodeTree: { of: 'patch-best', to: 'xdelta3-decode-tree', measure: 'wallSeconds' },
   signatureWallPerRdiff: { of: 'signature', to: 'rdiff-signature', measure: 'wallSeconds' },
   signatureCpuPerRdiff: { of: 'signature', to: 'rdiff-signature', measure: 'cpuSeconds' },
 } as const satisfies Record<string, RatioDefinition>;
@@ -44,7 +56,7 @@ const secondsMin = 0.05;
 
 /**
  * Every ratio of which both sides were measured and neither is too small to divide by. In a pair of files the whole is
- * the file: the rows of the whole stand for those of "the largest file" there.
+ * the file: its rows stand for those of "the largest file" and of the tar.
  */
 export function computeRatios(rows: readonly Row[], kind: 'folders' | 'files'): Ratios {
   const find = (id: RowId): Row | undefined => {
@@ -53,7 +65,8 @@ export function computeRatios(rows: readonly Row[], kind: 'folders' | 'files'): 
   };
   const ratios: Partial<Record<RatioName, number>> = {};
   for (const name of ratioNames) {
-    const { of, to, measure }: RatioDefinition = ratioDefinitions[name];
+    const { of, to, measure, kind: onlyKind = kind }: RatioDefinition = ratioDefinitions[name];
+    if (onlyKind !== kind) continue;
     const above = find(of)?.[measure] ?? null;
     const below = find(to)?.[measure] ?? null;
     if (above === null || below === null || below < (measure === 'wireBytes' ? 1 : secondsMin)) continue;
@@ -66,6 +79,7 @@ const wholeFileRows: Readonly<Partial<Record<RowId, RowId>>> = {
   'file-diff-default': 'diff-default',
   'file-diff-best': 'diff-best',
   'file-xdelta3': 'xdelta3',
+  'stream-patch-default': 'patch-default',
 };
 
 const measureNames: Readonly<Record<Measure, string>> = {
@@ -77,6 +91,6 @@ const measureNames: Readonly<Record<Measure, string>> = {
 /** Such as `siteferry diff default, wire ÷ xdelta3 -1`. */
 export function describeRatio(name: RatioName): string {
   const { of, to, measure }: RatioDefinition = ratioDefinitions[name];
-  const where = of.startsWith('file-') ? ', largest file' : '';
+  const where = of.startsWith('file-') ? ', largest file' : of.startsWith('stream-') ? ', tar' : '';
   return `${rowTools[of]}${where}: ${measureNames[measure]} ÷ ${rowTools[to]}`;
 }

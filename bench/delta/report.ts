@@ -95,8 +95,6 @@ function outcomeOf({ status, outputSha256, note }: Row): string {
       return `WRONG: ${shown}, ${note ?? ''}`;
     case 'failed':
       return `FAILED: ${note ?? ''}`;
-    case 'not-available':
-      return `not available: ${note ?? ''}`;
     case 'not-installed':
       return note ?? 'not installed';
   }
@@ -157,7 +155,7 @@ export function renderExtras({ signature, adversarial, growth }: BenchDocument):
   return parts;
 }
 
-/** Which rows make the comparison fail, one line each. */
+/** Which rows make the comparison fail, each with the command that failed, where one did, in lines of their own. */
 export function faultLines({ pairs, signature, adversarial, growth }: BenchDocument): string[] {
   const sections: readonly (readonly [string, Section | undefined])[] = [
     ...pairs.map((pair) => [pair.name, pair] as const),
@@ -168,6 +166,13 @@ export function faultLines({ pairs, signature, adversarial, growth }: BenchDocum
   return sections.flatMap(([name, section]) =>
     (section?.rows ?? [])
       .filter((row) => row.isFault)
-      .map((row) => `${name}: ${row.tool}, ${row.job}: ${outcomeOf(row)}`),
+      .map((row) => [`${name}: ${row.tool}, ${row.job}: ${outcomeOf(row)}`, ...failedLines(row)].join('\n')),
   );
+}
+
+function failedLines({ failed }: Row): string[] {
+  if (failed === undefined) return [];
+  const { command, exitCode, stderr } = failed;
+  const said = stderr === '' ? ['nothing on stderr'] : stderr.split('\n').map((line) => `stderr: ${line}`);
+  return [`command: ${command}`, `exit status: ${exitCode}`, ...said].map((line) => `  ${line}`);
 }

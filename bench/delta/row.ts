@@ -12,6 +12,7 @@ export const rowTools = {
   'rdiff-patch': 'rdiff patch',
   xdelta3: 'xdelta3 -1',
   'xdelta3-decode': 'xdelta3 -d',
+  'xdelta3-decode-tree': 'xdelta3 -d | tar -x',
   'zstd-patch': 'zstd -3 --patch-from',
   'zstd-patch-decode': 'zstd -d --patch-from',
   casync: 'casync, new chunks',
@@ -30,6 +31,8 @@ export const rowTools = {
   'patch-fast': 'siteferry patch (fast)',
   'patch-default': 'siteferry patch (default)',
   'patch-best': 'siteferry patch (best)',
+  'stream-diff-default': 'siteferry diff default',
+  'stream-patch-default': 'siteferry patch (default)',
   'file-diff-default': 'siteferry diff default',
   'file-diff-best': 'siteferry diff best',
   'file-patch-default': 'siteferry patch (default)',
@@ -47,11 +50,16 @@ export interface Cost {
   readonly peakRssBytes: number | null;
 }
 
-/**
- * `not-available`: a command of ours that does not exist yet. `failed`: the tool ended badly. `wrong`: what it rebuilt
- * is not the target.
- */
-export type RowStatus = 'measured' | 'not-installed' | 'not-available' | 'failed' | 'wrong';
+/** `failed`: the tool ended badly. `wrong`: what it rebuilt is not the target. */
+export type RowStatus = 'measured' | 'not-installed' | 'failed' | 'wrong';
+
+/** What is needed to run it again. */
+export interface FailedCommand {
+  readonly command: string;
+  readonly exitCode: number;
+  /** The end of it. */
+  readonly stderr: string;
+}
 
 export interface Row {
   readonly id: RowId;
@@ -67,6 +75,7 @@ export interface Row {
   readonly outputSha256?: string;
   /** Why there is no measurement. */
   readonly note?: string;
+  readonly failed?: FailedCommand;
   /** The comparison as a whole has failed: a wrong or missing result, or a failure of ours. */
   readonly isFault: boolean;
 }

@@ -1,5 +1,5 @@
 /** One part of the document: rows, the ratios between them, and which aims they meet. */
-import { type Aim, type AimResult, evaluateAims, type Metrics } from './aims.ts';
+import { type Aim, type AimedPair, type AimResult, evaluateAims, type Metrics } from './aims.ts';
 import { computeRatios, type Ratios } from './ratios.ts';
 import { isOurs, type Row } from './row.ts';
 
@@ -15,7 +15,7 @@ export interface SectionParts {
   /** Beyond those that follow from the rows. */
   readonly metrics?: Metrics;
   /** What aims for certain pairs look at. */
-  readonly pair?: { readonly name: string; readonly kind: 'folders' | 'files'; readonly targetBytes: number };
+  readonly pair?: AimedPair;
 }
 
 export function sectionOf({ rows, aims, metrics = {}, pair }: SectionParts): Section {

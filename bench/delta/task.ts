@@ -1,6 +1,7 @@
 /**
- * A task is what one tool does in a comparison: make what travels, and, where the tool can, rebuild the target from it.
- * Running one gives a row for each of the two. A rebuilt target that is not the target is never a measurement.
+ * A task is what one tool does in a comparison: make what travels, and, where the tool can, rebuild the target from it,
+ * in one form or two. Running one gives a row for each step. A rebuilt target that is not the target is never a
+ * measurement.
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,7 +9,7 @@ import { z } from 'zod';
 import { hashFile, hashTree } from './checksum.ts';
 import type { Command, Measured, Meter } from './meter.ts';
 import { missingPrograms } from './programs.ts';
-import { type Cost, isOurs, type Row, type RowId, rowTools, sumCosts } from './row.ts';
+import { type Cost, type FailedCommand, isOurs, type Row, type RowId, rowTools, sumCosts } from './row.ts';
 
 export interface Rebuilt {
   readonly kind: 'file' | 'tree';
@@ -19,6 +20,8 @@ export interface Rebuilt {
 
 export interface Step {
   readonly id: RowId;
+  /** Where it is not that of the task. */
+  readonly job?: string;
   /** Not measured. */
   prepare?(signal: AbortSignal): Promise<void>;
   /** Measured one after the other, their costs added up. */
@@ -34,8 +37,13 @@ export interface Task {
   readonly needs: readonly string[];
   /** Only on demand: minutes, gigabytes. */
   readonly isSlow?: boolean;
-  /** Both steps work in the folder `place`, which exists, empty, when `make` begins. */
-  plan(place: string): { readonly make: Step; readonly apply?: Step };
+  /** All steps work in the folder `place`, which exists, empty, when `make` begins. */
+  plan(place: string): {
+    readonly make: Step;
+    readonly apply?: Step;
+    /** From what was made, too, where `apply` gives the tar of a tree: the tree. */
+    readonly unpack?: Step;
+  };
 }
 
 export interface TaskSetting {
@@ -58,7 +66,7 @@ export function labelOf(task: Task): string {
 /** Removes all it wrote. Rejects only when `signal` aborts. */
 export async function runTask(task: Task, setting: TaskSetting): Promise<Row[]> {
   const place = join(setting.scratch, 'task');
-  const { make, apply } = task.plan(place);
+  const { make, apply, unpack } = task.plan(place);
   const missing = missingPrograms(setting.programs, task.needs);
   if (missing !== undefined) return [rowOf(task, make, { status: 'not-installed', note: missing })];
   setting.tell(labelOf(task));
@@ -68,17 +76,25 @@ export async function runTask(task: Task, setting: TaskSetting): Promise<Row[]> 
   };
   try {
     const made = await cheapest(make, setting, emptyPlace);
-    const rows = [rowOf(task, make, made)];
-    if (made.status !== 'measured' || apply === undefined) return rows;
-    const removeRebuilt = async (): Promise<void> => {
-      if (apply.rebuilt !== undefined) await rm(apply.rebuilt.path, { recursive: true, force: true });
-    };
-    const applied = await cheapest(apply, setting, removeRebuilt);
-    const proof = applied.outputSha256 === undefined ? {} : { outputSha256: applied.outputSha256 };
-    return [rowOf(task, make, { ...made, ...proof }), rowOf(task, apply, { ...applied, isApply: true })];
+    const rows: Row[] = [];
+    if (made.status === 'measured') {
+      for (const step of [apply, unpack]) if (step !== undefined) rows.push(await rebuild(task, step, setting));
+    }
+    const proof = rows[0]?.outputSha256;
+    return [rowOf(task, make, { ...made, ...(proof === undefined ? {} : { outputSha256: proof }) }), ...rows];
   } finally {
     await rm(place, { recursive: true, force: true });
   }
+}
+
+async function rebuild(task: Task, step: Step, setting: TaskSetting): Promise<Row> {
+  const removeRebuilt = async (): Promise<void> => {
+    if (step.rebuilt !== undefined) await rm(step.rebuilt.path, { recursive: true, force: true });
+  };
+  const applied = await cheapest(step, setting, removeRebuilt);
+  // What was rebuilt is as large as the target: the next step shall find the room.
+  await removeRebuilt();
+  return rowOf(task, step, { ...applied, isApply: true });
 }
 
 interface Result {
@@ -87,6 +103,7 @@ interface Result {
   readonly wireBytes?: number;
   readonly outputSha256?: string;
   readonly note?: string;
+  readonly failed?: FailedCommand;
 }
 
 /** The run with the least CPU, or the first that did not end well. */
@@ -110,7 +127,7 @@ async function runStep(step: Step, { meter, signal }: TaskSetting): Promise<Resu
   const all: Measured[] = [];
   for (const command of step.commands) {
     const measured = await meter.run(command, signal);
-    if (measured.exitCode !== 0) return explainFailure(measured);
+    if (measured.exitCode !== 0) return explainFailure(command, measured);
     all.push(measured);
   }
   const cost = sumCosts(all.map((measured) => measured.cost));
@@ -125,16 +142,29 @@ async function runStep(step: Step, { meter, signal }: TaskSetting): Promise<Resu
 
 const failureDocument = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
 
-/** Our commands tell their failures as a document; a command or level they do not know does not exist yet. */
-function explainFailure({ exitCode, stdout, stderr }: Measured): Result {
+/** The end of what a failed command wrote: enough for a stack trace. */
+const stderrCharactersMax = 4000;
+const noteCharactersMax = 200;
+
+/**
+ * Our commands tell their failures as a document, others somewhere in their words. A command line that ours refuses
+ * (`usage`) is a failure like any other: the comparison calls what exists, so one of the two has changed.
+ */
+function explainFailure(command: Command, { exitCode, stdout, stderr }: Measured): Result {
+  const failed = { command: asTyped(command), exitCode, stderr: stderr.trim().slice(-stderrCharactersMax) };
   const told = failureDocument.safeParse(parseJson(stdout));
   if (told.success) {
     const { code, message } = told.data.error;
-    return { status: code === 'usage' ? 'not-available' : 'failed', note: `${code}: ${message}` };
+    return { status: 'failed', note: `${code}: ${message}`, failed };
   }
   const lines = stderr.trim().split('\n');
   const said = lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1) ?? '';
-  return { status: 'failed', note: `exit status ${exitCode}: ${said.slice(0, 200)}` };
+  return { status: 'failed', note: `exit status ${exitCode}: ${said.slice(0, noteCharactersMax)}`, failed };
+}
+
+/** As a person would type it into a shell. */
+function asTyped(command: Command): string {
+  return command.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
 }
 
 function parseJson(text: string): unknown {
@@ -146,12 +176,12 @@ function parseJson(text: string): unknown {
 }
 
 function rowOf(task: Task, step: Step, result: Result & { readonly isApply?: boolean }): Row {
-  const { status, cost, wireBytes, outputSha256, note, isApply = false } = result;
+  const { status, cost, wireBytes, outputSha256, note, failed, isApply = false } = result;
   const tool = rowTools[step.id];
   return {
     id: step.id,
     tool,
-    job: task.job,
+    job: step.job ?? task.job,
     status,
     wireBytes: wireBytes ?? null,
     wallSeconds: cost?.wallSeconds ?? null,
@@ -159,6 +189,7 @@ function rowOf(task: Task, step: Step, result: Result & { readonly isApply?: boo
     peakRssBytes: cost?.peakRssBytes ?? null,
     ...(outputSha256 === undefined ? {} : { outputSha256 }),
     ...(note === undefined ? {} : { note }),
+    ...(failed === undefined ? {} : { failed }),
     // A peer that cannot make its delta is a missing number; one that made it must rebuild the target from it.
     isFault: status === 'wrong' || (isApply && status !== 'measured') || (isOurs({ tool }) && status === 'failed'),
   };

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { runBench } from '../../bench/delta/bench.ts';
 import { parseOptions } from '../../bench/delta/options.ts';
-import type { BenchDocument } from '../../bench/delta/report.ts';
+import { type BenchDocument, faultLines } from '../../bench/delta/report.ts';
 import type { Row } from '../../bench/delta/row.ts';
 import { compressibleBytes } from '../../bench/delta/seeded.ts';
 import { type TempDirectory, tempDirectory } from '../world/temp.ts';
@@ -95,7 +95,7 @@ test('bench:delta compares a real pair, tells one document, and leaves nothing b
   // Every tool that is here has rebuilt the same target.
   for (const row of document.pairs[0]?.rows ?? []) {
     if (row.job === 'tar' && row.status === 'measured') assert.equal(row.outputSha256, outputSha256, row.tool);
-    if (row.status !== 'measured') assert.match(row.status, /^not-(installed|available)$/, row.note);
+    if (row.status !== 'measured') assert.equal(row.status, 'not-installed', row.note);
   }
   assert.deepEqual(await readdir(work), []);
 });
@@ -133,10 +133,40 @@ test('runBench() verifies folders and gives each step its row', async () => {
   assert.equal(find(document, 'diff-best').outputSha256, find(document, 'patch-best').outputSha256);
   assert.equal(find(document, 'diff-best').wireBytes, join(tiny(), 'target').length + 2);
   assert.equal(find(document, 'patch-best').wireBytes, null);
-  assert.deepEqual(
-    { status: find(document, 'one-sided').status, note: find(document, 'one-sided').note },
-    { status: 'not-available', note: "usage: unknown command 'signature'" },
+  const signatureBytes = join(work, 'siteferry-bench-XXXXXX', 'pair', 'basis.tar').length + 2;
+  assert.equal(
+    find(document, 'one-sided').wireBytes,
+    signatureBytes + (find(document, 'stream-diff-default').wireBytes ?? 0),
   );
+  assert.equal(find(document, 'stream-patch-default').outputSha256, find(document, 'one-sided-patch').outputSha256);
+});
+
+test('runBench() lets xdelta3 unpack its tar and compares the tree', async (context) => {
+  const document = await compareWithFake([tiny(), '--only', 'xdelta3|diff fast']);
+  if (find(document, 'xdelta3').status === 'not-installed') return context.skip('needs xdelta3');
+  const { job, status, outputSha256, note } = find(document, 'xdelta3-decode-tree');
+  assert.deepEqual({ job, status }, { job: 'tree', status: 'measured' }, note);
+  assert.equal(outputSha256, find(document, 'patch-fast').outputSha256);
+  assert.notEqual(outputSha256, find(document, 'xdelta3').outputSha256);
+});
+
+test('runBench() fails the comparison when ours refuses its command line, and tells command and stderr', async () => {
+  const document = await compareWithFake([tiny(), '--only', 'signature'], 'no signature');
+  assert.equal(document.ok, false);
+  const { status, note, isFault, failed } = find(document, 'one-sided');
+  assert.deepEqual(
+    { status, note, isFault },
+    { status: 'failed', note: "usage: unknown command 'signature'", isFault: true },
+  );
+  assert.match(failed?.command ?? '', /fake-siteferry\.ts --lie 'no signature' signature .*basis\.tar -o .* --json$/);
+  assert.deepEqual([failed?.exitCode, failed?.stderr], [2, 'first line\nsecond line']);
+  const [told, ...others] = faultLines(document);
+  assert.deepEqual(others, []);
+  assert.match(
+    told ?? '',
+    /^tiny: siteferry signature \+ delta, tar: FAILED: usage: .*\n {2}command: .*\n {2}exit status: 2\n/,
+  );
+  assert.match(told ?? '', / {2}stderr: first line\n {2}stderr: second line$/);
 });
 
 for (const [lie, id, status, note] of [
@@ -146,7 +176,7 @@ for (const [lie, id, status, note] of [
   ['size', 'diff-default', 'failed', /says deltaBytes \d+, but the file has \d+ bytes/],
 ] as const) {
   test(`runBench() fails the comparison when ours lies about: ${lie}`, async () => {
-    const document = await compareWithFake([tiny(), '--only', 'diff default'], lie);
+    const document = await compareWithFake([tiny(), '--only', 'diff default, tree'], lie);
     assert.equal(document.ok, false);
     const row = find(document, id);
     assert.equal(row.status, status);

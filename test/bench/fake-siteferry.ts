@@ -1,6 +1,6 @@
 /**
- * Stands for `siteferry` in tests of the benchmark: its delta only names the target, its patch copies it from there.
- * `--lie WHAT` before the command makes it wrong in one way; `signature` and `delta` it does not know.
+ * Stands for `siteferry` in tests of the benchmark: its delta only names the target, its patch copies it from there; its
+ * signature only names the basis. `--lie WHAT` before the command makes it wrong in one way.
  */
 import { appendFileSync, cpSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,11 +11,30 @@ const [verb, basis = '', second = '', , output = ''] = args;
 
 if (verb === 'diff') diff();
 else if (verb === 'patch') patch();
-else fail('usage', `unknown command '${verb}'`, 2);
+else if (verb === 'signature' && lie !== 'no signature') signature();
+else if (verb === 'delta') delta();
+else refuse();
 
 function diff(): void {
   statSync(basis);
-  writeFileSync(output, JSON.stringify(second));
+  writeDelta(second);
+}
+
+/** `signature BASIS -o FILE`: one argument less than the others. */
+function signature(): void {
+  const file = args[3] ?? '';
+  writeFileSync(file, JSON.stringify(basis));
+  tell({ ok: true, signatureBytes: statSync(file).size });
+}
+
+/** `delta SIGNATURE TARGET -o FILE`. */
+function delta(): void {
+  statSync(JSON.parse(readFileSync(basis, 'utf8')) as string);
+  writeDelta(second);
+}
+
+function writeDelta(target: string): void {
+  writeFileSync(output, JSON.stringify(target));
   tell({ ok: true, deltaBytes: statSync(output).size - (lie === 'size' ? 1 : 0) });
 }
 
@@ -28,6 +47,11 @@ function patch(): void {
     if (lie === 'extra file') writeFileSync(join(output, 'extra'), '');
     tell({ ok: true });
   }
+}
+
+function refuse(): void {
+  process.stderr.write('first line\nsecond line\n');
+  fail('usage', `unknown command '${verb}'`, 2);
 }
 
 function fail(code: string, message: string, exitCode: number): void {

@@ -26,14 +26,15 @@ test('renderPair() shows rows, checksums, ratios and aims', () => {
   assert.equal(line('siteferry diff default '), '|siteferry diff default|tree|2.0 KiB|1.00|0.13|1.0 MiB|–|');
   assert.match(line('xdelta3 -1'), /apt install xdelta3/);
   assert.equal(line('diff default: wire ÷ rsync -az'), '|diff default: wire ÷ rsync -az|0.0200|≤ 0.0300||yes|');
-  assert.match(line('patch, verified'), /not measured/);
+  assert.match(line('patch of one file, verified'), /not measured/);
+  assert.match(line('patch of a tree, verified'), /not measured/);
 });
 
 test('rowCells() says what went wrong', () => {
   const outcome = (facts: Parameters<typeof rowOf>[1]): string => rowCells(rowOf('diff-best', facts)).at(-1) ?? '';
   assert.match(outcome({ status: 'wrong', outputSha256: 'cd'.repeat(32), note: 'the target has ef' }), /^WRONG: cdcd/);
   assert.equal(outcome({ status: 'failed', note: 'exit status 1: no memory' }), 'FAILED: exit status 1: no memory');
-  assert.equal(outcome({ status: 'not-available', note: 'usage: x' }), 'not available: usage: x');
+  assert.equal(outcome({ status: 'not-installed', note: 'x not installed' }), 'x not installed');
 });
 
 test('faultLines() names the rows that make the comparison fail, and only those', () => {
