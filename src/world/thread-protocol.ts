@@ -34,23 +34,25 @@ export function serveJobs(jobs: readonly AnyJob[]): void {
   if (isMainThread || port === null) throw new TypeError('serveJobs() is for a worker thread');
   const byName = new Map(jobs.map((job) => [job.name, job]));
   if (byName.size !== jobs.length) throw new TypeError('two jobs have the same name');
-  port.on('message', (request: ThreadRequest) => {
-    const reply = serve(byName, request);
+  const answer = async (request: ThreadRequest): Promise<void> => {
+    const reply = await serve(byName, request);
     try {
       port.postMessage(reply, reply.kind === 'output' ? transferable(reply.output) : []);
     } catch (error) {
       // An output that cannot be cloned is a mistake in the job.
       port.postMessage({ kind: 'error', error: packError(error) } satisfies ThreadReply);
     }
-  });
+  };
+  // The pool posts the next request when it has this one's reply, so jobs that wait do not overlap either.
+  port.on('message', (request: ThreadRequest) => void answer(request));
 }
 
-function serve(byName: ReadonlyMap<string, AnyJob>, request: ThreadRequest): ThreadReply {
+async function serve(byName: ReadonlyMap<string, AnyJob>, request: ThreadRequest): Promise<ThreadReply> {
   try {
     const job = byName.get(request.jobName);
     if (job === undefined) throw new TypeError(`the worker knows no job ${request.jobName}`);
     // The pairing of job and input was checked by `Threads.run`.
-    return { kind: 'output', output: job.run(request.input as never) };
+    return { kind: 'output', output: await job.run(request.input as never) };
   } catch (error) {
     return { kind: 'error', error: packError(error) };
   }

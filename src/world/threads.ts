@@ -5,12 +5,13 @@
 
 /**
  * A pure function that may run in another thread. `Input` and `Output` must survive structured cloning.
- * `run` must not touch the outside, keep state, or return memory that it will use again.
+ * `run` must not touch the outside, keep state, or return memory that it will use again. It may wait, for code to load;
+ * its thread waits with it and takes no other job.
  */
 export interface Job<Input, Output> {
   /** Unique in the table of jobs. */
   readonly name: string;
-  run(input: Input): Output;
+  run(input: Input): Output | Promise<Output>;
 }
 
 /** What the table of jobs holds: any job. `never` as input, because only `Threads.run` knows the pairing. */

@@ -31,8 +31,27 @@ const failJob: Job<'ours' | 'range' | 'text', never> = {
   },
 };
 
+/** Jobs under way where this module lives, in a worker or beside the simulation. */
+let underWayCount = 0;
+
+/** Waits now and then, as for code to load; tells how many of its kind were under way with it at most. */
+const patientJob: Job<'end' | 'fail', number> = {
+  name: 'conformance-patient',
+  async run(kind) {
+    underWayCount++;
+    let most = underWayCount;
+    for (let turn = 0; turn < 10; turn++) {
+      await Promise.resolve();
+      most = Math.max(most, underWayCount);
+    }
+    underWayCount--;
+    if (kind === 'fail') throw new RangeError('out of patience');
+    return most;
+  },
+};
+
 /** The jobs a worker must know to run this suite. */
-export const conformanceJobs: readonly AnyJob[] = [addJob, reverseJob, failJob];
+export const conformanceJobs: readonly AnyJob[] = [addJob, reverseJob, failJob, patientJob];
 
 export function threadsConformance(name: string, setUp: (threadCount: number) => Promise<ThreadsSetUp>): void {
   test(`${name}: run() gives the output of the job`, async () => {
@@ -77,6 +96,14 @@ export function threadsConformance(name: string, setUp: (threadCount: number) =>
       }),
     );
     assert.deepEqual(ended, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+
+  test(`${name}: a job may wait, and its thread with it`, async () => {
+    await using world = await setUp(1);
+    const calls = Array.from({ length: 5 }, () => world.threads.run(patientJob, 'end'));
+    assert.deepEqual(await Promise.all(calls), [1, 1, 1, 1, 1]);
+    await assert.rejects(world.threads.run(patientJob, 'fail'), { name: 'RangeError', message: 'out of patience' });
+    assert.equal(await world.threads.run(patientJob, 'end'), 1);
   });
 
   test(`${name}: errors cross the border: our own with code, verdict and hint, others with their message`, async () => {

@@ -40,23 +40,23 @@ export function simThreads(life: Life, threadCount: number): Threads {
     // Cloned at once, as the real pool posts it: the caller may reuse what it did not transfer.
     const theirs = structuredClone(input, { transfer: [...(options.transfer ?? [])] });
     return new Promise((resolve, reject) => {
-      const entry: Waiting = {
-        begin: () =>
-          void life.after(chance.between(0, JOB_MS_MAX), () => {
-            runningCount--;
-            try {
-              const output = structuredClone(job.run(theirs));
-              life.event('job', job.name);
-              resolve(output);
-            } catch (error) {
-              life.event('job', `${job.name} failed: ${error instanceof Error ? error.message : error}`);
-              reject(acrossBorder(error));
-            } finally {
-              signal?.removeEventListener('abort', giveUp);
-              beginNext();
-            }
-          }),
+      const work = async (): Promise<void> => {
+        try {
+          const output = structuredClone(await job.run(theirs));
+          if (life.isOver) return;
+          life.event('job', job.name);
+          resolve(output);
+        } catch (error) {
+          if (life.isOver) return;
+          life.event('job', `${job.name} failed: ${error instanceof Error ? error.message : error}`);
+          reject(acrossBorder(error));
+        } finally {
+          signal?.removeEventListener('abort', giveUp);
+          runningCount--;
+          if (!life.isOver) beginNext();
+        }
       };
+      const entry: Waiting = { begin: () => void life.after(chance.between(0, JOB_MS_MAX), () => void work()) };
       const giveUp = (): void => {
         const index = waiting.indexOf(entry);
         // A job that has begun runs to its end; its result is dropped because the promise is settled by then.
