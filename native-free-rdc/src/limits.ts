@@ -138,6 +138,7 @@ function assertRelation(holds: boolean, relation: string): void {
   if (!holds) throw new RangeError(`Limits of native-free-rdc contradict each other: ${relation}`);
 }
 
+assertRelation(SEGMENT_BYTES_MAX === TREE_BLOCK_BYTES, 'a block read of the basis is one of its tree hash');
 assertRelation(
   CHUNK_MAX_HORIZONS * HORIZON_BYTES_CEILING <= CHUNK_BYTES_MAX_CEILING,
   'the largest horizon has its greatest chunk',

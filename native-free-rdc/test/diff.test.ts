@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
-  anchorsOf,
   applyDelta,
   type CreateDiffOptions,
   createDiff,
@@ -11,6 +10,7 @@ import {
   type DiffSummary,
   diffSegment,
   type Extent,
+  scanBlock,
 } from '../src/index.ts';
 import { collect, MemoryBasis, piecesOf, pseudoRandom, randomIntegers, testSeed, textLike } from './material.ts';
 
@@ -147,10 +147,10 @@ describe('diff', () => {
       for (let turns = random(20); turns > 0; turns--) await Promise.resolve();
     };
     const jobs: DiffJobs = {
-      anchorsOf: async (block, rateLog) => {
-        const anchors = anchorsOf(block, rateLog);
+      scanBlock: async (block, order) => {
+        const scan = scanBlock(block, order);
         await late();
-        return anchors;
+        return scan;
       },
       diffSegment: async (input) => {
         await late();
@@ -166,7 +166,7 @@ describe('diff', () => {
   test('a failure of the basis or of a job reaches the caller, and nobody else', async () => {
     const basis = pseudoRandom(20 * MIB, 71);
     const failing: DiffJobs = {
-      anchorsOf,
+      scanBlock,
       // The second one fails while the first is still under way.
       diffSegment: async (input) => {
         if (input.target[0] === basis[0]) await new Promise(setImmediate);
@@ -186,7 +186,7 @@ describe('diff', () => {
         return into.length;
       },
     };
-    const jobs: DiffJobs = { anchorsOf, diffSegment, aheadCount: 4 };
+    const jobs: DiffJobs = { scanBlock, diffSegment, aheadCount: 4 };
     await assert.rejects(collect(createDiff(broken, [basis], { jobs })), /the disk is gone/);
   });
 

@@ -6,15 +6,17 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { zstdDecompressSync } from 'node:zlib';
 import {
   type Anchors,
   type AnswerNeedsOptions,
   type ApplyDeltaOptions,
-  anchorsOf,
+  type ApplyJobs,
   answerNeeds,
   applyDelta,
   BASIS_BYTES_MAX,
   type BasisReader,
+  type BlockScan,
   type ByteSource,
   blockDigestsOf,
   Chunker,
@@ -32,6 +34,7 @@ import {
   createSignature,
   DELTA_FORMAT_VERSION,
   DELTA_HEADER_BYTES,
+  type Decompress,
   type DeltaHeader,
   type DeltaSummary,
   type DiffJobs,
@@ -42,6 +45,7 @@ import {
   decodeOutline,
   decodeSignature,
   diffSegment,
+  type EncodedColumn,
   type Extent,
   encodeNeeds,
   encodeOutline,
@@ -84,11 +88,15 @@ import {
   readAnswer,
   readDeltaHeader,
   readMsRdcSignature,
+  rebuildSegment,
   rebuildTarget,
   recordNeedsOf,
   SALT_BYTES,
+  type ScanJobs,
+  type ScanOrder,
   SEGMENT_BYTES_MAX,
   type SegmentInput,
+  type SegmentParts,
   SIGNATURE_FORMAT_VERSION,
   type Signature,
   type SignatureKind,
@@ -96,6 +104,7 @@ import {
   type Span,
   type SpanOptions,
   type SpanSignature,
+  scanBlock,
   signSpan,
   spanInputOf,
   spansOf,
@@ -103,6 +112,8 @@ import {
   TreeHash,
   transferablesOf,
   treeHashOf,
+  treeHashOfBasis,
+  type WorkAhead,
 } from 'native-free-rdc';
 
 function sha256(bytes: Uint8Array): string {
@@ -212,6 +223,8 @@ async function signAndDiffer(): Promise<{ signature: Uint8Array; delta: Buffer }
   const compressed = await collect(createDelta(signature, [text]));
   assert.ok(compressed.length < text.length / 50);
   assert.deepEqual(await collect(applyDelta(readerOf(basis), [compressed])), text);
+  const decompress: Decompress = (bytes, bytesMax) => zstdDecompressSync(bytes, { maxOutputLength: bytesMax });
+  assert.deepEqual(await collect(applyDelta(readerOf(basis), [compressed], { decompress })), text);
   return { signature: encoded, delta };
 }
 
@@ -245,19 +258,37 @@ async function diffBothSides(): Promise<void> {
   }
   const extents: Extent[] = [];
   const segments: DiffSegment[] = [];
-  const samples: Anchors[] = [anchorsOf(basis, 9)];
+  const samples: Anchors[] = [];
+  const scan = (block: Uint8Array, order: ScanOrder): BlockScan => {
+    const found = scanBlock(block, order);
+    if (found.anchors !== undefined) samples.push(found.anchors);
+    return found;
+  };
+  scan(basis, { rateLog: 9, isHashed: false });
+  const scanning: ScanJobs = { scanBlock: scan, aheadCount: 2 };
+  assert.deepEqual(await treeHashOfBasis(reader, scanning), treeHashOf(blockDigestsOf(basis), basis.length));
   const jobs: DiffJobs = {
-    anchorsOf,
+    ...scanning,
     diffSegment: async (input: SegmentInput) => {
       extents.push(...input.extents);
       const segment = await diffSegment(input);
       segments.push(segment);
       return segment;
     },
-    aheadCount: 2,
   };
   const elsewhere = await collect(createDiff(reader, [target], { jobs }));
   assert.deepEqual(elsewhere, await collect(createDiff(reader, [target])));
+  const ahead: WorkAhead = { aheadCount: 3 };
+  const literals: EncodedColumn[] = [];
+  const applying: ApplyJobs = {
+    rebuildSegment: async (parts: SegmentParts) => {
+      literals.push(parts.columns.literals);
+      return await rebuildSegment(parts);
+    },
+    ...ahead,
+  };
+  assert.deepEqual(await collect(applyDelta(reader, [elsewhere], { jobs: applying })), target);
+  assert.equal(literals.length, segments.length);
   outcomes['diff'] = [counted, extents, segments[0]?.copyBytes, sha256(Buffer.from(samples.join()))];
 }
 

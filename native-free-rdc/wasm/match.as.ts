@@ -35,25 +35,57 @@ function hash8(p: usize): u32 {
   return <u32>((load<u64>(p) * PRIME_1) >> 32);
 }
 
+// @ts-ignore: decorator
+@inline
+function sampleHash(p: usize, multiplier: u32): u32 {
+  const word = load<u32>(p, 4);
+  return (load<u32>(p) ^ (word << 9) ^ (word >> 7)) * multiplier;
+}
+
+/** `sampleHash` of p, p + 4, p + 8 and p + 12. */
+// @ts-ignore: decorator
+@inline
+function sampleHashes(p: usize, multipliers: v128): v128 {
+  const words = v128.load(p, 4);
+  const mixed = v128.xor(v128.load(p), v128.xor(i32x4.shl(words, 9), i32x4.shr_u(words, 7)));
+  return i32x4.mul(mixed, multipliers);
+}
+
+// @ts-ignore: decorator
+@inline
+function remember(p: usize, at: u32, entry: usize): void {
+  const key = (load<u64>(p) * PRIME_2) ^ (load<u64>(p, 8) * PRIME_3)
+    ^ (load<u64>(p, 16) * PRIME_1) ^ (load<u64>(p, 24) * (PRIME_2 ^ PRIME_3));
+  store<u32>(entry, <u32>(key >> 32));
+  store<u32>(entry, at, 4);
+}
+
 /**
- * Samples the places of a block whose next 8 bytes hash to less than 2^-rateBits of all: the same content is sampled
- * wherever it lies. 8 bytes each at `out`: a 32-bit key of the 32 bytes there, and the offset. Returns how many.
+ * Samples the places of a block whose next 8 bytes hash to one of the 2^-rateBits least numbers, as signed ones: the
+ * same content is sampled wherever it lies, and a run of zeros nowhere. 8 bytes each at `out`: a 32-bit key of the 32
+ * bytes there, and the offset. Returns how many. Sixteen places at once: this reads all of a basis and all of a target.
  */
-export function anchors(block: usize, bytes: u32, rateBits: u32, out: usize, max: u32): u32 {
+export function anchors(block: usize, bytes: u32, rateBits: u32, multiplier: u32, out: usize, max: u32): u32 {
   let count: u32 = 0;
   if (bytes < 32) return 0;
-  const shift = <u64>(64 - rateBits);
-  const last = bytes - 32;
-  for (let at: u32 = 0; at <= last; at++) {
-    const word = load<u64>(block + at);
-    // Not the bare product: it would sample every run of zeros.
-    if (((word ^ PRIME_3) * PRIME_1) >> shift != 0) continue;
-    if (count == max) break;
-    const key = (word * PRIME_2) ^ (load<u64>(block + at, 8) * PRIME_3)
-      ^ (load<u64>(block + at, 16) * PRIME_1) ^ (load<u64>(block + at, 24) * (PRIME_2 ^ PRIME_3));
-    store<u32>(out + (<usize>count << 3), <u32>(key >> 32));
-    store<u32>(out + (<usize>count << 3), at, 4);
-    count++;
+  const end = bytes - 31;
+  const limit = <i32>(0x80000000 + (1 << (32 - rateBits)));
+  // Not literals: V8 would make them anew in every turn.
+  const multipliers = i32x4.splat(multiplier);
+  const limits = i32x4.splat(limit);
+  for (let at: u32 = 0; at < end; at += 16) {
+    const p = block + at;
+    const low = i32x4.min_s(
+      i32x4.min_s(sampleHashes(p, multipliers), sampleHashes(p + 1, multipliers)),
+      i32x4.min_s(sampleHashes(p + 2, multipliers), sampleHashes(p + 3, multipliers)),
+    );
+    if (!v128.any_true(i32x4.lt_s(low, limits))) continue;
+    for (let place = at, stop = min<u32>(at + 16, end); place < stop; place++) {
+      if (<i32>sampleHash(block + place, multiplier) >= limit) continue;
+      if (count == max) return count;
+      remember(block + place, place, out + (<usize>count << 3));
+      count++;
+    }
   }
   return count;
 }

@@ -32,6 +32,8 @@ export interface CreateDeltaOptions {
    * the result is there. Default: Node's zstd at level 6. What does not shrink is stored as it is.
    */
   readonly compress?: (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>;
+  /** Tells whoever writes the target that it had holes where it has zeros. Default: false. */
+  readonly isTargetSparse?: boolean;
   /** Told once, after the last piece of a complete delta was taken. */
   readonly onSummary?: (summary: DeltaSummary) => void;
 }
@@ -51,7 +53,11 @@ export async function* createDelta(
     damageDetector: await loadDamageDetector(),
     compress: options.compress ?? compressWithZstd,
   });
-  const header = encodeDeltaHeader({ basisBytes: signature.bytes, basisId: signature.treeHash });
+  const header = encodeDeltaHeader({
+    basisBytes: signature.bytes,
+    basisId: signature.treeHash,
+    isTargetSparse: options.isTargetSparse === true,
+  });
   let deltaBytes = header.length;
   yield header;
   for await (const part of segmentParts(segment, target)) {

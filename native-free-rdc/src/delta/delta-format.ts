@@ -31,6 +31,8 @@ export const TAG_TRAILER = 2;
 
 /** What happens to the basis and the target around the delta. None yet; opening compressed containers later. */
 const FILTER_NONE = 0;
+/** Flags of the header. */
+const FLAG_SPARSE = 1;
 
 const MAGIC = Uint8Array.from('NFRDCDLT', (letter) => letter.charCodeAt(0));
 
@@ -44,6 +46,8 @@ export interface DeltaHeader {
   readonly basisBytes: number;
   /** What the basis is called, 32 bytes: the tree hash of a file, whatever its maker chose for several. */
   readonly basisId: Uint8Array;
+  /** Whether the target had holes where it has zeros: a hint for whoever writes it. */
+  readonly isTargetSparse: boolean;
 }
 
 /** How a column travels. `zstd` only when that is smaller; `dictionary`: zstd that begins with old bytes, literals only. */
@@ -79,12 +83,15 @@ export interface DeltaTrailer {
   readonly targetSha256: Uint8Array;
 }
 
-export function encodeDeltaHeader(header: Pick<DeltaHeader, 'basisBytes' | 'basisId'>): Uint8Array {
+export function encodeDeltaHeader(
+  header: Pick<DeltaHeader, 'basisBytes' | 'basisId'> & Partial<Pick<DeltaHeader, 'isTargetSparse'>>,
+): Uint8Array {
   const bytes = new Uint8Array(DELTA_HEADER_BYTES);
   const view = viewOf(bytes);
   bytes.set(MAGIC);
   bytes[8] = DELTA_FORMAT_VERSION;
   bytes[9] = FILTER_NONE;
+  bytes[10] = header.isTargetSparse === true ? FLAG_SPARSE : 0;
   view.setUint32(12, SEGMENT_BYTES_MAX, true);
   view.setBigUint64(16, BigInt(header.basisBytes), true);
   bytes.set(header.basisId, 24);
@@ -114,7 +121,8 @@ export function readDeltaHeader(start: Uint8Array): DeltaHeader {
   }
   const filter = view.getUint8(9);
   if (filter !== FILTER_NONE) throw invalid(`its filter is ${filter}, expected ${FILTER_NONE}`);
-  if (view.getUint16(10, true) !== 0) throw invalid('its reserved bytes are not zero');
+  const flags = view.getUint16(10, true);
+  if (flags > FLAG_SPARSE) throw invalid(`its flags are ${flags}, expected 0 or ${FLAG_SPARSE}`);
   const segmentBytesMax = view.getUint32(12, true);
   if (segmentBytesMax === 0) throw invalid('its segments are empty');
   if (segmentBytesMax > SEGMENT_BYTES_MAX) {
@@ -126,7 +134,14 @@ export function readDeltaHeader(start: Uint8Array): DeltaHeader {
   }
   // Not `slice`: a Buffer's is a view of the caller's bytes.
   const basisId = Uint8Array.from(start.subarray(24, 24 + SHA256_BYTES));
-  return { formatVersion, filter, segmentBytesMax, basisBytes: Number(basisBytes), basisId };
+  return {
+    formatVersion,
+    filter,
+    segmentBytesMax,
+    basisBytes: Number(basisBytes),
+    basisId,
+    isTargetSparse: flags === FLAG_SPARSE,
+  };
 }
 
 const COLUMNS_AT = 16;

@@ -13,18 +13,18 @@ import { loadDamageDetector } from '../chunk/chunk-hash.ts';
 import type { DeltaSummary } from '../delta/create-delta.ts';
 import { encodeDeltaHeader, encodeDeltaTrailer } from '../delta/delta-format.ts';
 import { SEGMENT_BYTES_MAX, WINDOW_BYTES_MAX } from '../limits.ts';
-import { TreeHash } from '../tree-hash.ts';
-import { anchorsOf, type DiffLevel, type DiffSegment, diffSegment, type SegmentInput } from './diff-segment.ts';
-import { type Anchors, anchorRateLogFor, type Extent, PlaceIndex } from './place-index.ts';
+import { BufferPool, inOrder } from '../work-ahead.ts';
+import { type DiffLevel, type DiffSegment, diffSegment, type SegmentInput } from './diff-segment.ts';
+import { learnBasis, type ScanJobs } from './learn-basis.ts';
+import { anchorRateLogFor, type Extent, type PlaceIndex } from './place-index.ts';
+import { scanBlock } from './scan-block.ts';
 
-/** The work that may be done elsewhere. Each is a pure function; the defaults do it on this thread. */
-export interface DiffJobs {
-  readonly anchorsOf: (block: Uint8Array, rateLog: number) => Promise<Anchors> | Anchors;
+/**
+ * The work that may be done elsewhere. Each is a pure function; the defaults do it on this thread. At most 12 MiB of
+ * memory for each block or segment ahead are allocated.
+ */
+export interface DiffJobs extends ScanJobs {
   readonly diffSegment: (input: SegmentInput) => Promise<DiffSegment> | DiffSegment;
-  /** Blocks and segments that may be under way at once: threads and one, say. */
-  readonly aheadCount: number;
-  /** Memory that the other threads see without copying. At most 12 MiB for each of `aheadCount` are asked for. */
-  readonly allocate?: (bytes: number) => Uint8Array;
 }
 
 export interface DiffSummary extends DeltaSummary {
@@ -42,11 +42,13 @@ export interface CreateDiffOptions {
   readonly hintsFor?: (start: number, bytes: number) => readonly Extent[];
   /** What the delta calls its basis, 32 bytes; computed as its tree hash if not given. */
   readonly basisId?: Uint8Array;
+  /** Tells whoever writes the target that it had holes where it has zeros. Default: false. */
+  readonly isTargetSparse?: boolean;
   /** Told once, after the last piece of a complete delta was taken. */
   readonly onSummary?: (summary: DiffSummary) => void;
 }
 
-const ownThread: DiffJobs = { anchorsOf, diffSegment, aheadCount: 1 };
+const ownThread: DiffJobs = { scanBlock, diffSegment, aheadCount: 1 };
 
 /**
  * The delta, piece by piece; every piece is the caller's to keep.
@@ -59,9 +61,19 @@ export async function* createDiff(
   options: CreateDiffOptions = {},
 ): AsyncGenerator<Uint8Array, void> {
   const { level = 'default', jobs = ownThread } = options;
-  const pool = new BufferPool(jobs);
-  const { index, treeHash } = await indexed(basis, { jobs, pool, isHashed: options.basisId === undefined });
-  const header = encodeDeltaHeader({ basisBytes: basis.bytes, basisId: options.basisId ?? treeHash });
+  const pool = new BufferPool(jobs.allocate);
+  const isHashed = options.basisId === undefined;
+  const { index, treeHash } = await learnBasis(basis, {
+    jobs,
+    pool,
+    isIndexed: basis.bytes > WINDOW_BYTES_MAX,
+    isHashed,
+  });
+  const header = encodeDeltaHeader({
+    basisBytes: basis.bytes,
+    basisId: options.basisId ?? (treeHash as Uint8Array),
+    isTargetSparse: options.isTargetSparse === true,
+  });
   const sums = { targetBytes: 0, copyBytes: 0, addBytes: 0, literalBytes: 0, deltaBytes: header.length };
   yield header;
   const damageDetector = await loadDamageDetector();
@@ -119,73 +131,10 @@ function samePlace(basisBytes: number, start: number, bytes: number): Extent {
 
 const ACTION = 'make the delta';
 
-/**
- * Large buffers used again and again: garbage of this size is collected too late to keep memory small. Views of a
- * buffer given back stand for the whole of it.
- */
-class BufferPool {
-  readonly #allocate: (bytes: number) => Uint8Array;
-  readonly #free: Uint8Array[] = [];
-
-  constructor(jobs: DiffJobs) {
-    this.#allocate = jobs.allocate ?? ((bytes) => new Uint8Array(bytes));
-  }
-
-  take(bytes: number): Uint8Array {
-    const found = this.#free.findIndex((buffer) => buffer.length === bytes);
-    return found === -1 ? this.#allocate(bytes) : (this.#free.splice(found, 1)[0] as Uint8Array);
-  }
-
-  give(view: Uint8Array): void {
-    this.#free.push(new Uint8Array(view.buffer));
-  }
-}
-
 /** Bytes of the basis or the target, and where they begin there. */
 interface Block {
   readonly start: number;
   readonly block: Uint8Array;
-}
-
-interface SampledBlock {
-  readonly start: number;
-  readonly anchors: Anchors | undefined;
-}
-
-/** What lies where in the basis. Undefined for one that fits into a window: all of it is looked at anyway. */
-async function indexed(
-  basis: BasisReader,
-  tools: { readonly jobs: DiffJobs; readonly pool: BufferPool; readonly isHashed: boolean },
-): Promise<{ readonly index: PlaceIndex | undefined; readonly treeHash: Uint8Array }> {
-  const { jobs, pool, isHashed } = tools;
-  const hash = new TreeHash();
-  const index = basis.bytes > WINDOW_BYTES_MAX ? new PlaceIndex(basis.bytes) : undefined;
-  const rateLog = anchorRateLogFor(basis.bytes);
-  const read = async function* (): AsyncGenerator<Block, void> {
-    for (const { start, bytes } of blocksOf(basis.bytes)) {
-      const block = pool.take(SEGMENT_BYTES_MAX).subarray(0, bytes);
-      await readExactly(basis, start, block, ACTION);
-      if (isHashed) hash.update(block);
-      yield { start, block };
-    }
-  };
-  const sample = async (found: Block): Promise<SampledBlock> => {
-    const anchors = index === undefined ? undefined : await jobs.anchorsOf(found.block, rateLog);
-    pool.give(found.block);
-    return { start: found.start, anchors };
-  };
-  if (index === undefined && !isHashed) return { index, treeHash: hash.digest() };
-  // In order: of equal places the first one is remembered.
-  for await (const { start, anchors } of inOrder(read(), sample, jobs.aheadCount)) {
-    if (anchors !== undefined) index?.add(anchors, start);
-  }
-  return { index, treeHash: hash.digest() };
-}
-
-function* blocksOf(bytes: number): Generator<Extent, void> {
-  for (let start = 0; start < bytes; start += SEGMENT_BYTES_MAX) {
-    yield { start, bytes: Math.min(SEGMENT_BYTES_MAX, bytes - start) };
-  }
 }
 
 async function windowOf(
@@ -201,7 +150,8 @@ async function windowOf(
   const { index, jobs, hints, guess } = tools;
   if (basis.bytes === 0) return [];
   if (index === undefined) return [{ start: 0, bytes: basis.bytes }];
-  return index.windowFor(await jobs.anchorsOf(block, anchorRateLogFor(basis.bytes)), hints, guess);
+  const { anchors } = await jobs.scanBlock(block, { rateLog: anchorRateLogFor(basis.bytes), isHashed: false });
+  return index.windowFor(anchors ?? new Uint32Array(0), hints, guess);
 }
 
 /** The target in blocks of 4 MiB from the pool, each told to `onBlock` in order. */
@@ -218,27 +168,5 @@ async function* segments(
       yield { start, block };
     }
     if (block.length < SEGMENT_BYTES_MAX) return;
-  }
-}
-
-/** Results in the order of their inputs, at most `aheadCount` of them under way. */
-async function* inOrder<Input, Output>(
-  inputs: AsyncIterable<Input> | Iterable<Input>,
-  work: (input: Input) => Promise<Output>,
-  aheadCount: number,
-): AsyncGenerator<Output, void> {
-  const underWay: Promise<Output>[] = [];
-  try {
-    for await (const input of inputs) {
-      const result = work(input);
-      // Its failure is told when its turn comes; until then nobody listens.
-      result.catch(() => undefined);
-      underWay.push(result);
-      if (underWay.length >= aheadCount) yield await (underWay.shift() as Promise<Output>);
-    }
-    while (underWay.length > 0) yield await (underWay.shift() as Promise<Output>);
-  } finally {
-    // Left early or failed: nobody will ask for the rest any more.
-    await Promise.allSettled(underWay);
   }
 }

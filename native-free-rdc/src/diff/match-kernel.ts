@@ -43,6 +43,8 @@ export interface MatchEffort {
 const SEED_TABLE_BITS = 20;
 const NEAR_TABLE_BITS = 14;
 const COPY_WORDS = 3;
+/** Handed over rather than built in: see the kernel. Odd, of the golden section. */
+const ANCHOR_MULTIPLIER = 0x9e3779b1;
 
 /** Copies of a segment from its window: start in the segment, bytes, start in the window; flat, in order. */
 export type Copies = Uint32Array;
@@ -79,7 +81,8 @@ export class MatchKernel {
   anchors(block: Uint8Array, rateLog: number): Anchors {
     this.#memory.put(this.#target, block);
     const { anchors } = this.#matcher as { anchors: (...numbers: number[]) => number };
-    const count = anchors(this.#target.at, block.length, rateLog, this.#window.at, WINDOW_BYTES_MAX / 8);
+    const { at: out } = this.#window;
+    const count = anchors(this.#target.at, block.length, rateLog, ANCHOR_MULTIPLIER, out, WINDOW_BYTES_MAX / 8);
     return this.#memory.words(this.#window).slice(0, count * 2);
   }
 

@@ -10,6 +10,7 @@ import { ANCHOR_COUNT_AIM, ANCHOR_RATE_LOG_MIN, WINDOW_BLOCK_BYTES, WINDOW_BYTES
 
 /** Positions are kept in units of this many bytes, so that 32 bits reach over the largest basis. */
 const PLACE_UNIT_BYTES = 4096;
+const UNITS_PER_BLOCK = WINDOW_BLOCK_BYTES / PLACE_UNIT_BYTES;
 /** Slots one search or insertion looks at. */
 const PLACE_PROBES_MAX = 16;
 /** A place found speaks for its own block, and a little for the neighbours. */
@@ -17,7 +18,9 @@ const VOTES_OWN = 8;
 const VOTES_NEIGHBOUR = 1;
 /** Names are right more often than a sample: what they hint at comes before what only looks alike. A guess does not. */
 const VOTES_HINT = 2 ** 20;
-const VOTES_GUESS = 1;
+/** What a single place says of a block may be chance, and costs reading and comparing 64 KiB. */
+const VOTES_MIN = 2 * VOTES_OWN + 1;
+const WINDOW_BLOCKS_MAX = WINDOW_BYTES_MAX / WINDOW_BLOCK_BYTES;
 
 /** Sampled places of a block: alternating key and offset in the block. */
 export type Anchors = Uint32Array;
@@ -74,27 +77,44 @@ export class PlaceIndex {
       if (block < 0 || block * WINDOW_BLOCK_BYTES >= this.#basisBytes) return;
       votes.set(block, (votes.get(block) ?? 0) + count);
     };
+    for (const [block, count] of this.#hitsOf(anchors)) {
+      vote(block, count * VOTES_OWN);
+      vote(block - 1, count * VOTES_NEIGHBOUR);
+      vote(block + 1, count * VOTES_NEIGHBOUR);
+    }
+    for (const extent of hints ?? []) for (const block of blocksOf(extent)) vote(block, VOTES_HINT);
+    const ranked = [...votes]
+      .filter(([, count]) => count >= VOTES_MIN)
+      .sort((left, right) => right[1] - left[1] || left[0] - right[0]);
+    const chosen = new Set(ranked.slice(0, WINDOW_BLOCKS_MAX).map(([block]) => block));
+    for (const block of hints === undefined ? blocksOf(guess) : []) {
+      if (chosen.size < WINDOW_BLOCKS_MAX) chosen.add(block);
+    }
+    return extentsOf(
+      [...chosen].sort((left, right) => left - right),
+      this.#basisBytes,
+    );
+  }
+
+  /** How many anchors each block of the basis has. Neighbours mostly come from one block: they are counted as a run. */
+  #hitsOf(anchors: Anchors): Map<number, number> {
+    const hits = new Map<number, number>();
+    let run = -1;
+    let runCount = 0;
     for (let index = 0; index < anchors.length; index += 2) {
       const key = (anchors[index] as number) || 1;
       const slot = this.#slotOf(key);
       if (slot === -1 || this.#keys[slot] !== key) continue;
-      const block = Math.floor(((this.#units[slot] as number) * PLACE_UNIT_BYTES) / WINDOW_BLOCK_BYTES);
-      vote(block, VOTES_OWN);
-      vote(block - 1, VOTES_NEIGHBOUR);
-      vote(block + 1, VOTES_NEIGHBOUR);
+      const block = Math.floor((this.#units[slot] as number) / UNITS_PER_BLOCK);
+      if (block !== run) {
+        if (runCount > 0) hits.set(run, (hits.get(run) ?? 0) + runCount);
+        run = block;
+        runCount = 0;
+      }
+      runCount++;
     }
-    const votesHint = hints === undefined ? VOTES_GUESS : VOTES_HINT;
-    for (const { start, bytes } of hints ?? [guess]) {
-      if (bytes <= 0) continue;
-      const last = Math.floor((start + bytes - 1) / WINDOW_BLOCK_BYTES);
-      for (let block = Math.floor(start / WINDOW_BLOCK_BYTES); block <= last; block++) vote(block, votesHint);
-    }
-    const ranked = [...votes].sort((left, right) => right[1] - left[1] || left[0] - right[0]);
-    const chosen = ranked.slice(0, WINDOW_BYTES_MAX / WINDOW_BLOCK_BYTES).map(([block]) => block);
-    return extentsOf(
-      chosen.sort((left, right) => left - right),
-      this.#basisBytes,
-    );
+    if (runCount > 0) hits.set(run, (hits.get(run) ?? 0) + runCount);
+    return hits;
   }
 
   /** The slot that holds `key` or where it belongs; -1 if its neighbourhood is full. */
@@ -106,6 +126,12 @@ export class PlaceIndex {
     }
     return -1;
   }
+}
+
+function* blocksOf({ start, bytes }: Extent): Generator<number, void> {
+  if (bytes <= 0) return;
+  const last = Math.floor((start + bytes - 1) / WINDOW_BLOCK_BYTES);
+  for (let block = Math.floor(start / WINDOW_BLOCK_BYTES); block <= last; block++) yield block;
 }
 
 /** Ascending blocks as extents, neighbours joined. */
