@@ -57,12 +57,18 @@ function launch() {
     process.on('warning', (warning) => process.stderr.write(`${warning.stack}\n`));
   }
   // Stripping types takes longer than most commands; the second start finds it done. Not in the system's folder for
-  // temporary files, where others might put code for us to run.
+  // temporary files, where others might put code for us to run. Threads and child processes look there, too.
   const cache = join(dirname(fileURLToPath(import.meta.url)), '../../node_modules/.cache/siteferry');
-  // biome-ignore lint/style/useNodejsImportProtocol: Node 12 does not know the protocol
-  import('module').then(({ enableCompileCache }) => enableCompileCache(cache)).then(start);
-  // Threads and child processes look here.
   process.env.NODE_COMPILE_CACHE = process.env.NODE_COMPILE_CACHE || cache;
+  // biome-ignore lint/style/useNodejsImportProtocol: Node 12 does not know the protocol
+  Promise.all([import('module'), import('v8')])
+    .then(([{ enableCompileCache }, { setFlagsFromString }]) => {
+      enableCompileCache(cache);
+      // The young generation stays as small as it starts, here and in threads: what is large lives outside of it.
+      // Measured on folders of 4,000 files: 110 MiB less at the peak, for no time.
+      setFlagsFromString('--semi-space-growth-factor=1');
+    })
+    .then(start);
 }
 
 function start() {

@@ -22,7 +22,10 @@ export async function deltaFile(
     const onSummary = (told: DeltaSummary): void => {
       summary = told;
     };
-    for await (const piece of createDelta(signature, target.blocks(options.signal), { onSummary })) {
+    for await (const piece of createDelta(signature, target.blocks(options.signal), {
+      onSummary,
+      isTargetSparse: target.isSparse,
+    })) {
       await draft.append(piece);
     }
     await target.expectUnchanged();

@@ -2,7 +2,7 @@
 import { createDiff, type DiffLevel, type DiffSummary } from 'native-free-rdc';
 import { diffJobsOn } from '../engine/delta/diff-jobs.ts';
 import { ReplicationError } from '../errors.ts';
-import { diffFolders, type FolderDiffSummary } from '../folder-delta/folder-delta.ts';
+import type { FolderDiffSummary } from '../folder-delta/diff-folders.ts';
 import type { Files } from '../world/files.ts';
 import { createDraft, type FileDeltaWorld, type OutputOptions, refuseExisting } from './draft.ts';
 import { openSource } from './source.ts';
@@ -33,6 +33,8 @@ export async function diffPaths(
         summary = told;
       };
       const { level } = order;
+      // Loaded here: what folders need, schemas above all, weighs more than all that a file needs.
+      const { diffFolders } = await import('../folder-delta/diff-folders.ts');
       const pieces = diffFolders(world.files, order, { level, jobs, signal: options.signal, onSummary });
       for await (const piece of pieces) await draft.append(piece);
       if (summary === undefined) throw new Error('diffFolders() ended without a summary');
@@ -45,7 +47,12 @@ export async function diffPaths(
     const onSummary = (told: DiffSummary): void => {
       summary = told;
     };
-    const given = { level: order.level, onSummary, ...(jobs === undefined ? {} : { jobs }) };
+    const given = {
+      level: order.level,
+      isTargetSparse: target.isSparse,
+      onSummary,
+      ...(jobs === undefined ? {} : { jobs }),
+    };
     for await (const piece of createDiff(basis, target.blocks(options.signal), given)) await draft.append(piece);
     await basis.expectUnchanged();
     await target.expectUnchanged();

@@ -5,6 +5,7 @@
  * Results are readable by their owner alone, as everything the program writes.
  */
 import { basename, dirname, join } from 'node:path';
+import { SequentialWriter } from '../engine/store/sequential-writer.ts';
 import { ReplicationError } from '../errors.ts';
 import type { FileHandle, Files } from '../world/files.ts';
 import { type Random, randomHex } from '../world/random.ts';
@@ -40,22 +41,23 @@ export class Draft implements AsyncDisposable {
   readonly #options: OutputOptions;
   readonly #path: string;
   readonly #handle: FileHandle;
-  #bytes = 0;
+  readonly #writer: SequentialWriter;
 
-  constructor(files: Files, options: OutputOptions, path: string, handle: FileHandle) {
+  constructor(files: Files, options: OutputOptions, path: string, written: { handle: FileHandle; isSparse: boolean }) {
     this.#files = files;
     this.#options = options;
     this.#path = path;
-    this.#handle = handle;
+    this.#handle = written.handle;
+    this.#writer = new SequentialWriter(written.handle, { isSparse: written.isSparse });
   }
 
   async append(bytes: Uint8Array): Promise<void> {
-    await this.#handle.write(this.#bytes, bytes);
-    this.#bytes += bytes.byteLength;
+    await this.#writer.write(bytes);
   }
 
   /** On return the file and its name are durable. */
   async publish(): Promise<void> {
+    await this.#writer.finish();
     await this.#handle.sync();
     await this.#handle.close();
     await refuseExisting(this.#files, this.#options);
@@ -69,9 +71,14 @@ export class Draft implements AsyncDisposable {
   }
 }
 
-export async function createDraft({ files, random }: FileDeltaWorld, options: OutputOptions): Promise<Draft> {
+/** `isSparse`: long runs of zeros become holes. */
+export async function createDraft(
+  { files, random }: FileDeltaWorld,
+  options: OutputOptions,
+  isSparse = false,
+): Promise<Draft> {
   const path = draftPath({ random }, options.output);
-  return new Draft(files, options, path, await files.open(path, 'create'));
+  return new Draft(files, options, path, { handle: await files.open(path, 'create'), isSparse });
 }
 
 export function draftPath({ random }: Pick<FileDeltaWorld, 'random'>, output: string): string {

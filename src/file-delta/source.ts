@@ -2,20 +2,23 @@
 import { DELTA_HEADER_BYTES } from 'native-free-rdc';
 import { ReplicationError } from '../errors.ts';
 import { limits } from '../model/limits.ts';
-import type { FileHandle, Files } from '../world/files.ts';
+import type { FileFacts, FileHandle, Files } from '../world/files.ts';
 
 /** Read as a stream or at random, as it was when it was opened. */
 export class Source implements AsyncDisposable {
   readonly path: string;
   readonly bytes: number;
+  /** Whether it has holes, as far as its volume tells. */
+  readonly isSparse: boolean;
   readonly #handle: FileHandle;
   readonly #stamp: string;
 
-  constructor(path: string, handle: FileHandle, facts: { readonly bytes: number; readonly stamp: string }) {
+  constructor(path: string, handle: FileHandle, facts: FileFacts) {
     this.path = path;
     this.bytes = facts.bytes;
+    this.isSparse = facts.allocatedBytes < facts.bytes;
     this.#handle = handle;
-    this.#stamp = facts.stamp;
+    this.#stamp = stampOf(facts);
   }
 
   get handle(): FileHandle {
@@ -32,10 +35,12 @@ export class Source implements AsyncDisposable {
     return bytes.subarray(0, await this.#handle.read(0, bytes));
   }
 
+  /** Each block is lent until the next one is asked for. */
   async *blocks(signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const room = new Uint8Array(Math.min(limits.blockBytes, this.bytes));
     for (let offset = 0; offset < this.bytes; ) {
       signal.throwIfAborted();
-      const block = new Uint8Array(Math.min(limits.blockBytes, this.bytes - offset));
+      const block = room.subarray(0, Math.min(room.byteLength, this.bytes - offset));
       const count = await this.#handle.read(offset, block);
       if (count > 0) yield block.subarray(0, count);
       if (count < block.byteLength) return;
@@ -44,7 +49,7 @@ export class Source implements AsyncDisposable {
   }
 
   async expectUnchanged(): Promise<void> {
-    if ((await stampOf(this.#handle)).stamp === this.#stamp) return;
+    if (stampOf(await this.#handle.facts()) === this.#stamp) return;
     throw new ReplicationError('source-changed', `Cannot use ${this.path}: it changed while it was read`);
   }
 
@@ -53,15 +58,14 @@ export class Source implements AsyncDisposable {
   }
 }
 
-async function stampOf(handle: FileHandle): Promise<{ readonly bytes: number; readonly stamp: string }> {
-  const { bytes, modifiedMs, changedMs } = await handle.facts();
-  return { bytes, stamp: `${bytes} ${modifiedMs} ${changedMs}` };
+function stampOf({ bytes, modifiedMs, changedMs }: FileFacts): string {
+  return `${bytes} ${modifiedMs} ${changedMs}`;
 }
 
 /** Links are followed here: the person named the file. */
 export async function openSource(files: Files, path: string): Promise<Source> {
   const handle = await files.open(await files.realPath(path), 'read');
-  return new Source(path, handle, await stampOf(handle));
+  return new Source(path, handle, await handle.facts());
 }
 
 export async function readSmall(files: Files, path: string, bytesMax: number): Promise<Uint8Array> {

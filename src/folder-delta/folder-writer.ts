@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import pLimit from 'p-limit';
 import { StreamCutter } from '../engine/delta/stream-cutter.ts';
+import { SequentialWriter } from '../engine/store/sequential-writer.ts';
 import { ReplicationError } from '../errors.ts';
 import { type ContentId, contentIdOf } from '../model/content.ts';
 import { limits } from '../model/limits.ts';
@@ -15,10 +16,6 @@ const writeCountMax = 8;
 /** Files being made durable at once, and files written that wait for it. */
 const syncCountMax = 16;
 const syncAheadCountMax = 64;
-
-export function invalid(state: string, cause?: unknown): ReplicationError {
-  return new ReplicationError('delta-invalid', `Cannot read the delta: ${state}`, cause === undefined ? {} : { cause });
-}
 
 /** A file from `start` to its end; each block is lent until the next one is asked for. */
 export async function* fromOffset(handle: FileHandle, start: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -37,14 +34,20 @@ export class FolderWriter {
   readonly #files: Files;
   readonly #root: string;
   readonly #target: Manifest;
+  readonly #sparse: ReadonlySet<ContentId>;
   readonly #directories = new Set<string>();
   readonly #syncSlots = pLimit(syncCountMax);
   readonly #syncing: Promise<void>[] = [];
 
-  constructor(files: Files, root: string, target: Manifest) {
+  constructor(
+    files: Files,
+    root: string,
+    { target, sparse }: { readonly target: Manifest; readonly sparse: ReadonlySet<ContentId> },
+  ) {
     this.#files = files;
     this.#root = root;
     this.#target = target;
+    this.#sparse = sparse;
   }
 
   /** Links, directories, and files whose content the basis has. */
@@ -83,7 +86,8 @@ export class FolderWriter {
   /** Makes all contents and names durable. */
   async finish(): Promise<void> {
     await Promise.all(this.#syncing);
-    for (const directory of [...this.#directories, this.#root]) await this.#files.syncDirectory(directory);
+    const slots = pLimit(syncCountMax);
+    await slots.map([...this.#directories, this.#root], (directory) => this.#files.syncDirectory(directory));
   }
 
   async *#read(entry: FileEntry): AsyncGenerator<Uint8Array> {
@@ -97,12 +101,12 @@ export class FolderWriter {
     const handle = await this.#files.open(path, 'create');
     try {
       const hash = createHash('sha256');
-      let offset = 0;
+      const writer = new SequentialWriter(handle, { isSparse: this.#sparse.has(entry.content) });
       for await (const piece of pieces) {
         hash.update(piece);
-        await handle.write(offset, piece);
-        offset += piece.byteLength;
+        await writer.write(piece);
       }
+      await writer.finish();
       if (contentIdOf(hash.digest()) !== entry.content) {
         throw new ReplicationError(
           'verification-failed',

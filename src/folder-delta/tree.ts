@@ -16,7 +16,7 @@ import { limits } from '../model/limits.ts';
 import { type PackageId, packageIdOf } from '../model/package.ts';
 import type { SiteCode } from '../model/site.ts';
 import { encodeManifest, fileEntries, type Manifest, type ManifestEntry } from '../wire/manifest.ts';
-import type { FileHandle, Files } from '../world/files.ts';
+import type { FileFacts, FileHandle, Files } from '../world/files.ts';
 
 /** Files begin at multiples of this in the basis, as the fields in them expect. */
 const alignBytes = 16;
@@ -31,43 +31,65 @@ export interface Tree {
   readonly manifest: Manifest;
   readonly manifestBytes: Uint8Array;
   /** Where each distinct content can be read, in the order of the manifest. Empty contents are left out. */
-  readonly places: ReadonlyMap<ContentId, { readonly path: string; readonly bytes: number }>;
+  readonly places: ReadonlyMap<ContentId, Place>;
+  /** Contents that had holes where they have zeros, as far as their volume tells. */
+  readonly sparse: ReadonlySet<ContentId>;
+}
+
+/** A file, and how it was when it was hashed. */
+export interface Place {
+  readonly path: string;
+  readonly bytes: number;
+  readonly stamp: string;
+  readonly isSparse: boolean;
 }
 
 /** Reads and hashes everything. Throws as `walkFolder`, and `source-changed`. */
 export async function readTree(files: Files, folder: string, signal: AbortSignal): Promise<Tree> {
   const { entries: found } = await walkFolder(files, folder, signal);
   const root = await files.realPath(folder);
-  const entries: ManifestEntry[] = [];
-  const places = new Map<ContentId, { readonly path: string; readonly bytes: number }>();
   const slots = pLimit(hashAheadCount);
-  const read = async (entry: FoundEntry): Promise<ManifestEntry> => {
-    if (entry.kind !== 'file') return entry;
-    const { content, bytes } = await hashFile(files, join(root, entry.path), signal);
-    return { kind: 'file', path: entry.path, bytes, content, isExecutable: entry.facts.isExecutable };
+  const hash = async (entry: FoundEntry): Promise<{ readonly entry: ManifestEntry; readonly place?: Place }> => {
+    if (entry.kind !== 'file') return { entry };
+    const { content, place } = await hashFile(files, join(root, entry.path), signal);
+    const { isExecutable } = entry.facts;
+    return { entry: { kind: 'file', path: entry.path, bytes: place.bytes, content, isExecutable }, place };
   };
-  for (const entry of await slots.map(found, read)) {
+  const entries: ManifestEntry[] = [];
+  const places = new Map<ContentId, Place>();
+  for (const { entry, place } of await slots.map(found, hash)) {
     entries.push(entry);
-    if (entry.kind !== 'file' || entry.bytes === 0 || places.has(entry.content)) continue;
-    places.set(entry.content, { path: join(root, entry.path), bytes: entry.bytes });
+    if (entry.kind !== 'file' || entry.bytes === 0 || place === undefined) continue;
+    if (!places.has(entry.content)) places.set(entry.content, place);
   }
   const manifest: Manifest = { packageId: folderId, packageName: 'folder', version: 1, createdMs: 0, entries };
-  return { root, manifest, manifestBytes: encodeManifest(manifest), places };
+  const sparse = new Set([...places].filter(([, place]) => place.isSparse).map(([content]) => content));
+  return { root, manifest, manifestBytes: encodeManifest(manifest), places, sparse };
 }
 
-async function hashFile(
-  files: Files,
-  path: string,
-  signal: AbortSignal,
-): Promise<{ readonly content: ContentId; readonly bytes: number }> {
+interface HashedFile {
+  readonly content: ContentId;
+  readonly place: Place;
+}
+
+async function hashFile(files: Files, path: string, signal: AbortSignal): Promise<HashedFile> {
   await using handle = await files.open(path, 'read');
+  const facts = await handle.facts();
   const hash = createHash('sha256');
   let bytes = 0;
   for await (const block of blocksOf(handle, signal)) {
     hash.update(block);
     bytes += block.byteLength;
   }
-  return { content: contentIdOf(hash.digest()), bytes };
+  return {
+    content: contentIdOf(hash.digest()),
+    place: { path, bytes, stamp: stampOf(facts), isSparse: facts.allocatedBytes < bytes },
+  };
+}
+
+/** Another value after any change: nobody can set the time of the last change of metadata. */
+function stampOf({ bytes, modifiedMs, changedMs, identity }: FileFacts): string {
+  return `${identity} ${bytes} ${modifiedMs} ${changedMs}`;
 }
 
 /** Each block is lent until the next one is asked for. */
@@ -121,7 +143,10 @@ export class TreeBasis implements AsyncDisposable {
   }
 }
 
-/** The bytes of some contents, end to end; each block is lent until the next one is asked for. Throws `source-changed` if a file is no longer what was hashed. */
+/**
+ * The bytes of some contents, end to end; each block is lent until the next one is asked for. Throws `source-changed` if
+ * a file was touched since it was hashed.
+ */
 export async function* contentBytes(
   files: Files,
   tree: Tree,
@@ -132,12 +157,8 @@ export async function* contentBytes(
     const place = tree.places.get(content);
     if (place === undefined) throw new RangeError(`no file of the tree has content ${content}`);
     await using handle = await files.open(place.path, 'read');
-    const hash = createHash('sha256');
-    for await (const block of blocksOf(handle, signal)) {
-      hash.update(block);
-      yield block;
-    }
-    if (contentIdOf(hash.digest()) === content) continue;
+    yield* blocksOf(handle, signal);
+    if (stampOf(await handle.facts()) === place.stamp) continue;
     throw new ReplicationError('source-changed', `Cannot use ${place.path}: it changed while it was read`);
   }
 }

@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
@@ -115,6 +127,42 @@ test('an empty folder is a basis and a target like any other', async () => {
     const rebuilt = await json('patch', basis, `${basis}-${target}`, '-o', `out-${basis}-${target}`);
     assert.equal(rebuilt.status, 0, rebuilt.err);
     assert.deepEqual(await listing(`out-${basis}-${target}`), await listing(target));
+  }
+});
+
+test('a target with holes is rebuilt with holes, alone and in a folder; one without stays without', async (context) => {
+  const bytes = 9 * 1024 * 1024;
+  for (const folder of ['old', 'new']) {
+    await write(`${folder}/full`, Buffer.alloc(bytes));
+    await write(`${folder}/holed`, noise(70_000, folder));
+  }
+  await truncate(at('new/holed'), bytes);
+  const allocated = async (path: string): Promise<number> => (await lstat(at(path))).blocks * 512;
+  if ((await allocated('new/holed')) > bytes / 2)
+    context.diagnostic('this volume has no holes: content alone is checked');
+  const isHoled = (await allocated('new/holed')) < bytes / 2;
+  for (const [basis, target, out] of [
+    ['old/holed', 'new/holed', 'out-file'],
+    ['old', 'new', 'out'],
+  ] as const) {
+    assert.equal((await json('diff', basis, target, '-o', `${out}.delta`)).status, 0);
+    assert.equal((await json('patch', basis, `${out}.delta`, '-o', out)).status, 0);
+  }
+  for (const path of ['out-file', 'out/holed']) {
+    assert.ok((await readFile(at(path))).equals(await readFile(at('new/holed'))), path);
+    assert.equal((await allocated(path)) < bytes / 2, isHoled, path);
+  }
+  await write('signed', noise(70_000, 'old'));
+  assert.equal((await json('signature', 'signed', '-o', 'sig')).status, 0);
+  assert.equal((await json('delta', 'sig', 'new/holed', '-o', 'one-sided')).status, 0);
+  assert.equal((await json('patch', 'signed', 'one-sided', '-o', 'out-one-sided')).status, 0);
+  assert.equal((await allocated('out-one-sided')) < bytes / 2, isHoled);
+  // Zeros that somebody wrote are there to be written again: room that was asked for is not given away.
+  assert.ok((await json('diff', 'old/holed', 'new/full', '-o', 'full.delta')).status === 0);
+  assert.equal((await json('patch', 'old/holed', 'full.delta', '-o', 'out-full')).status, 0);
+  for (const path of ['out/full', 'out-full']) {
+    assert.ok((await readFile(at(path))).equals(Buffer.alloc(bytes)), path);
+    assert.equal((await allocated(path)) < bytes / 2, (await allocated('new/full')) < bytes / 2, path);
   }
 });
 

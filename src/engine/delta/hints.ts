@@ -3,8 +3,8 @@
  * path that differs only in digits, as versions do.
  */
 import type { Extent } from 'native-free-rdc';
-import type { ContentId } from '../model/content.ts';
-import { type FileEntry, fileEntries, type Manifest } from '../wire/manifest.ts';
+import type { ContentId } from '../../model/content.ts';
+import { type FileEntry, fileEntries, type Manifest } from '../../wire/manifest.ts';
 
 /** What lies before and after the expected part, so that insertions and removals are followed. */
 const marginBytes = 128 * 1024;
@@ -18,9 +18,9 @@ interface Related {
   readonly basisBytes: number;
 }
 
-/** Extents of the basis for any part of `contents`, laid end to end. */
+/** Extents of the basis for any part of `contents` (distinct ones with their bytes), laid end to end. */
 export function hintsByName(
-  contents: ReadonlyMap<ContentId, number>,
+  contents: Iterable<readonly [ContentId, number]>,
   target: Manifest,
   basis: { readonly manifest: Manifest; readonly starts: ReadonlyMap<ContentId, number> },
 ): (start: number, bytes: number) => Extent[] {
@@ -40,7 +40,7 @@ export function hintsByName(
 }
 
 function relatives(
-  contents: ReadonlyMap<ContentId, number>,
+  contents: Iterable<readonly [ContentId, number]>,
   target: Manifest,
   basis: { readonly manifest: Manifest; readonly starts: ReadonlyMap<ContentId, number> },
 ): Related[] {
