@@ -20,7 +20,6 @@ const VOTES_NEIGHBOUR = 1;
 const VOTES_HINT = 2 ** 20;
 /** What a single place says of a block may be chance, and costs reading and comparing 64 KiB. */
 const VOTES_MIN = 2 * VOTES_OWN + 1;
-const WINDOW_BLOCKS_MAX = WINDOW_BYTES_MAX / WINDOW_BLOCK_BYTES;
 
 /** Sampled places of a block: alternating key and offset in the block. */
 export type Anchors = Uint32Array;
@@ -82,18 +81,28 @@ export class PlaceIndex {
       vote(block - 1, count * VOTES_NEIGHBOUR);
       vote(block + 1, count * VOTES_NEIGHBOUR);
     }
-    for (const extent of hints ?? []) for (const block of blocksOf(extent)) vote(block, VOTES_HINT);
+    let named = union((hints ?? []).map((extent) => this.#widened(extent)));
+    if (bytesOf(named) > WINDOW_BYTES_MAX) {
+      // Of too many hints, those that anchors speak for.
+      for (const extent of named) for (const block of blocksOf(extent)) vote(block, VOTES_HINT);
+      named = [];
+    }
     const ranked = [...votes]
       .filter(([, count]) => count >= VOTES_MIN)
-      .sort((left, right) => right[1] - left[1] || left[0] - right[0]);
-    const chosen = new Set(ranked.slice(0, WINDOW_BLOCKS_MAX).map(([block]) => block));
-    for (const block of hints === undefined ? blocksOf(guess) : []) {
-      if (chosen.size < WINDOW_BLOCKS_MAX) chosen.add(block);
-    }
-    return extentsOf(
-      [...chosen].sort((left, right) => left - right),
-      this.#basisBytes,
-    );
+      .sort((left, right) => right[1] - left[1] || left[0] - right[0])
+      .map(([block]) => block);
+    const window = new WindowPlan(named, this.#basisBytes);
+    for (const block of ranked) window.add(block);
+    for (const block of hints === undefined ? blocksOf(guess) : []) window.add(block);
+    return window.extents();
+  }
+
+  /** A large extent as whole blocks; a small one, as of a small file, as it is. */
+  #widened({ start, bytes }: Extent): Extent {
+    if (bytes < WINDOW_BLOCK_BYTES) return { start, bytes };
+    const from = start - (start % WINDOW_BLOCK_BYTES);
+    const to = Math.min(this.#basisBytes, Math.ceil((start + bytes) / WINDOW_BLOCK_BYTES) * WINDOW_BLOCK_BYTES);
+    return { start: from, bytes: to - from };
   }
 
   /** How many anchors each block of the basis has. Neighbours mostly come from one block: they are counted as a run. */
@@ -134,15 +143,71 @@ function* blocksOf({ start, bytes }: Extent): Generator<number, void> {
   for (let block = Math.floor(start / WINDOW_BLOCK_BYTES); block <= last; block++) yield block;
 }
 
-/** Ascending blocks as extents, neighbours joined. */
-function extentsOf(blocks: readonly number[], basisBytes: number): Extent[] {
-  const extents: { start: number; bytes: number }[] = [];
-  for (const block of blocks) {
-    const start = block * WINDOW_BLOCK_BYTES;
-    const bytes = Math.min(WINDOW_BLOCK_BYTES, basisBytes - start);
-    const last = extents.at(-1);
-    if (last !== undefined && last.start + last.bytes === start) last.bytes += bytes;
-    else extents.push({ start, bytes });
+/** Hints, exactly as they are: many small files lie in many blocks; and around them whole blocks, as far as there is room. */
+class WindowPlan {
+  readonly #named: readonly Extent[];
+  readonly #basisBytes: number;
+  readonly #blocks = new Set<number>();
+  #bytesLeft: number;
+
+  /** `named`: ascending, without overlap. */
+  constructor(named: readonly Extent[], basisBytes: number) {
+    this.#named = named;
+    this.#basisBytes = basisBytes;
+    this.#bytesLeft = WINDOW_BYTES_MAX - bytesOf(named);
   }
-  return extents;
+
+  add(block: number): void {
+    if (this.#blocks.has(block)) return;
+    const extent = this.#extentOf(block);
+    const addedBytes = extent.bytes - this.#namedBytesIn(extent);
+    if (addedBytes > this.#bytesLeft) return;
+    this.#bytesLeft -= addedBytes;
+    this.#blocks.add(block);
+  }
+
+  extents(): Extent[] {
+    return union([...this.#named, ...[...this.#blocks].map((block) => this.#extentOf(block))]);
+  }
+
+  #extentOf(block: number): Extent {
+    const start = block * WINDOW_BLOCK_BYTES;
+    return { start, bytes: Math.min(WINDOW_BLOCK_BYTES, this.#basisBytes - start) };
+  }
+
+  #namedBytesIn({ start, bytes }: Extent): number {
+    const end = start + bytes;
+    let low = 0;
+    let high = this.#named.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const named = this.#named[middle] as Extent;
+      if (named.start + named.bytes <= start) low = middle + 1;
+      else high = middle;
+    }
+    let sum = 0;
+    for (; low < this.#named.length; low++) {
+      const named = this.#named[low] as Extent;
+      if (named.start >= end) break;
+      sum += Math.min(end, named.start + named.bytes) - Math.max(start, named.start);
+    }
+    return sum;
+  }
+}
+
+/** The same bytes as ascending extents that neither touch nor overlap. */
+function union(extents: readonly Extent[]): Extent[] {
+  const joined: { start: number; bytes: number }[] = [];
+  for (const { start, bytes } of extents.toSorted((left, right) => left.start - right.start)) {
+    if (bytes <= 0) continue;
+    const last = joined.at(-1);
+    if (last !== undefined && start <= last.start + last.bytes)
+      last.bytes = Math.max(last.bytes, start + bytes - last.start);
+    else joined.push({ start, bytes });
+  }
+  return joined;
+}
+
+function bytesOf(extents: readonly Extent[]): number {
+  return extents.reduce((sum, { bytes }) => sum + bytes, 0);
 }
