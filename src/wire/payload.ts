@@ -62,7 +62,7 @@ export interface PayloadRecord {
 }
 
 const magic = 'SFPL';
-const formatVersion = 2;
+const formatVersion = 3;
 const preambleBytes = 8;
 const recordHeadBytes = 12;
 

@@ -156,7 +156,7 @@ test('a payload that an older program left is made anew, for a push and for a pu
     machine.kill();
     for (const path of machine.files.filesBelow('/node/outbox')) {
       const bytes = Uint8Array.from(machine.files.readFile(path) ?? one);
-      bytes[4] = 1;
+      bytes[4] = 2;
       machine.files.removeTree(path);
       machine.files.writeFile(path.replace(/[0-9a-f]{64}/, idOf(bytes)), bytes);
     }
@@ -214,10 +214,13 @@ async function lyingPayload(packageId: PackageId, lie: Lie): Promise<Uint8Array>
     mechanisms: { present: none, diff: none, whole: none },
   };
   const basisId = lie.basisId ?? basisIdOf([{ content: idOf(basis), bytes: basis.byteLength }]);
+  // Zeros to the next multiple of 16 follow each content.
+  const joined = new Uint8Array(1_008);
+  joined.set(basis);
   const reader = {
-    bytes: basis.byteLength,
+    bytes: joined.byteLength,
     read: async (offset: number, into: Uint8Array): Promise<number> => {
-      into.set(basis.subarray(offset, offset + into.byteLength));
+      into.set(joined.subarray(offset, offset + into.byteLength));
       return into.byteLength;
     },
   };

@@ -48,7 +48,7 @@ test('payloadRecords() gives back what encodeRecord() wrote, whatever the buffer
 
 test('a payload has these very bytes: a change here is a new format version', () => {
   const golden =
-    '5346504c02000000' +
+    '5346504c03000000' +
     '01000000' +
     '03000000' +
     '03000000' +
@@ -86,7 +86,8 @@ test('payloadRecords() refuses unknown kinds, codings, reserved bits, versions a
   for (const [offset, value] of [
     [0, 0x58],
     [4, 1],
-    [4, 3],
+    [4, 2],
+    [4, 4],
     [8, 0],
     [8, 6],
     [9, 3],

@@ -3,7 +3,7 @@
  * Memory: a few segments of the diff, whatever the package. See `wire/payload.ts` for the records, `plan.ts` for what
  * the diff is between.
  */
-import { createDiff, type DiffJobs } from 'native-free-rdc';
+import { type CreateDiffOptions, createDiff } from 'native-free-rdc';
 import { limits } from '../../model/limits.ts';
 import type { Manifest } from '../../wire/manifest.ts';
 import {
@@ -15,12 +15,13 @@ import {
   type RecordKind,
 } from '../../wire/payload.ts';
 import type { World } from '../../world/world.ts';
-import { type ContentStore, readVerified } from '../store/content-store.ts';
-import { JoinedContents } from '../store/joined-contents.ts';
+import type { ContentStore } from '../store/content-store.ts';
+import { ProvenContents, provenBlocks } from '../store/proven-contents.ts';
 import { compressJob } from './compression.ts';
 import { diffJobsOn } from './diff-jobs.ts';
+import { hintsByName } from './hints.ts';
 import { mapAhead } from './map-ahead.ts';
-import { basisIdOf, type ContentPlan, type SizedContent } from './plan.ts';
+import { basisIdOf, type ContentPlan } from './plan.ts';
 
 export interface PayloadOrder {
   readonly target: Manifest;
@@ -55,7 +56,7 @@ export async function* makePayload(world: World, store: ContentStore, order: Pay
   for await (const record of manifest) yield* encodeRecord(record);
   yield* encodeRecord(await compressed(world, 'contents', encodeContentChoice(plan.choice)));
   if (plan.wanted.length > 0) {
-    for await (const bytes of deltaOf(world, store, plan)) {
+    for await (const bytes of deltaOf(world, store, order)) {
       for (const block of blocksOf(bytes)) yield* encodeRecord(rawRecord('deltaBlock', block));
     }
   }
@@ -78,25 +79,37 @@ function* blocksOf(bytes: Uint8Array): Generator<Uint8Array> {
   }
 }
 
-async function* deltaOf(world: World, store: ContentStore, plan: ContentPlan): AsyncGenerator<Uint8Array> {
+async function* deltaOf(
+  world: World,
+  store: ContentStore,
+  { target, plan }: Pick<PayloadOrder, 'target' | 'plan'>,
+): AsyncGenerator<Uint8Array> {
   const { basis, wanted } = plan;
-  // A rotten basis makes a delta that nobody can apply: better two reads here than two transfers in vain.
-  for await (const _block of joined(store, basis));
-  await using reader = new JoinedContents(world.files, store, basis);
+  await using reader = new ProvenContents(world.files, store, basis);
   const leaving = new AbortController();
   try {
-    const jobs = boundedJobs(world, leaving.signal);
-    yield* createDiff(reader, joined(store, wanted), { level: 'default', jobs, basisId: basisIdOf(basis) });
+    const jobs = diffJobsOn(world.threads, leaving.signal);
+    yield* createDiff(reader, provenBlocks(world.files, store, wanted), {
+      level: 'default',
+      jobs: { ...jobs, aheadCount: Math.min(jobs.aheadCount, limits.diffAheadCount) },
+      basisId: basisIdOf(basis),
+      ...hintsOf(target, plan, reader),
+    });
+    // A rotten basis makes a delta that nobody can apply. The diff has read all of it in order, to index it or as the
+    // one window of a small basis, so that nothing is left to read here: but that is its business, and this is ours.
+    await reader.proveRest();
   } finally {
     leaving.abort();
   }
 }
 
-function boundedJobs({ threads }: World, signal: AbortSignal): DiffJobs {
-  const jobs = diffJobsOn(threads, signal);
-  return { ...jobs, aheadCount: Math.min(jobs.aheadCount, limits.diffAheadCount) };
-}
-
-async function* joined(store: ContentStore, contents: readonly SizedContent[]): AsyncGenerator<Uint8Array> {
-  for (const { content } of contents) yield* readVerified(store, content);
+/** Nothing for a basis without names: contents of the target that the destination happens to hold. */
+function hintsOf(
+  target: Manifest,
+  { basisManifest, wanted }: ContentPlan,
+  reader: ProvenContents,
+): Pick<CreateDiffOptions, 'hintsFor'> {
+  if (basisManifest === undefined) return {};
+  const contents = wanted.map(({ content, bytes }) => [content, bytes] as const);
+  return { hintsFor: hintsByName(contents, target, { manifest: basisManifest, starts: reader.starts() }) };
 }

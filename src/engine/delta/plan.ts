@@ -10,6 +10,7 @@ import { BASIS_BYTES_MAX } from 'native-free-rdc';
 import { type ContentId, digestOf } from '../../model/content.ts';
 import { contentsOf, type Manifest } from '../../wire/manifest.ts';
 import type { ContentChoice, Mechanisms } from '../../wire/payload.ts';
+import { joinedBytesOf } from '../store/joined-contents.ts';
 
 export interface SizedContent {
   readonly content: ContentId;
@@ -17,13 +18,15 @@ export interface SizedContent {
 }
 
 export interface ContentPlan {
-  /** End to end, what the delta leads from. */
+  /** What the delta leads from: see `JoinedContents`. */
   readonly basis: readonly SizedContent[];
   /** End to end, what it leads to. */
   readonly wanted: readonly SizedContent[];
   /** The same, told by places in `candidatesOf` and in the target's contents. */
   readonly choice: ContentChoice;
   readonly mechanisms: Mechanisms;
+  /** The version that the destination confirmed: its names tell what probably comes from where. */
+  readonly basisManifest: Manifest | undefined;
 }
 
 /**
@@ -39,15 +42,16 @@ export function planContents(
   const isWanted = [...contentsOf(target).keys()].map((content) => !isHeld(content));
   let basisBytes = 0;
   const isBasis = candidatesOf(target, basis).map(({ content, bytes }) => {
-    if (!isHeld(content) || !isHere(content) || basisBytes + bytes > BASIS_BYTES_MAX) return false;
-    basisBytes += bytes;
+    const joinedBytes = joinedBytesOf(bytes);
+    if (!isHeld(content) || !isHere(content) || basisBytes + joinedBytes > BASIS_BYTES_MAX) return false;
+    basisBytes += joinedBytes;
     return true;
   });
   const hasBasis = isWanted.includes(true) && isBasis.includes(true);
   const choice = { basis: hasBasis ? isBasis : [], target: isWanted };
   const chosen = chosenContents(target, basis, choice);
   if (chosen === undefined) throw new RangeError('a plan contradicts its own manifests');
-  return { ...chosen, choice, mechanisms: mechanismsOf(target, chosen) };
+  return { ...chosen, choice, mechanisms: mechanismsOf(target, chosen), basisManifest: basis };
 }
 
 /** The contents a choice means, or `undefined` when it was made for other manifests. */

@@ -1,23 +1,38 @@
-/** Contents of the library end to end, read at random as if they were one file: what a delta takes as its basis. */
+/**
+ * Contents of the library one behind the other, read at random as if they were one file: what a delta leads from.
+ *
+ * Each begins at a multiple of `joinedAlignBytes`, as the fields in it expect of a file; zeros lie between them and end
+ * the whole. Whether the bytes are right is not looked at: `ProvenContents` does.
+ */
 import { ReplicationError } from '../../errors.ts';
 import type { ContentId } from '../../model/content.ts';
 import type { Files } from '../../world/files.ts';
 import type { ContentStore } from './content-store.ts';
 import { OpenFiles } from './open-files.ts';
 
+/** Part of the payload's format. Nothing that compilers lay out is aligned more widely but by request. */
+export const joinedAlignBytes = 16;
+
+/** What a content of `bytes` bytes takes with the zeros behind it. */
+export function joinedBytesOf(bytes: number): number {
+  return Math.ceil(bytes / joinedAlignBytes) * joinedAlignBytes;
+}
+
+/** Not the empty one, which nobody stores. */
+export interface JoinedContent {
+  readonly content: ContentId;
+  readonly bytes: number;
+}
+
 export class JoinedContents implements AsyncDisposable {
   /** Length of the whole. */
   readonly bytes: number;
   readonly #store: ContentStore;
-  readonly #contents: readonly { readonly content: ContentId; readonly bytes: number }[];
+  readonly #contents: readonly JoinedContent[];
   readonly #starts: Float64Array;
   readonly #openFiles: OpenFiles;
 
-  constructor(
-    files: Files,
-    store: ContentStore,
-    contents: readonly { readonly content: ContentId; readonly bytes: number }[],
-  ) {
+  constructor(files: Files, store: ContentStore, contents: readonly JoinedContent[]) {
     this.#store = store;
     this.#contents = contents;
     this.#openFiles = new OpenFiles(files);
@@ -25,29 +40,36 @@ export class JoinedContents implements AsyncDisposable {
     let bytes = 0;
     contents.forEach((content, index) => {
       this.#starts[index] = bytes;
-      bytes += content.bytes;
+      bytes += joinedBytesOf(content.bytes);
     });
     this.bytes = bytes;
   }
 
+  /** Where each content begins. */
+  starts(): Map<ContentId, number> {
+    return new Map(this.#contents.map(({ content }, index) => [content, this.#starts[index] as number]));
+  }
+
   /**
    * Fills `into` from `offset` on; fewer bytes only at the end of the whole. Throws `content-missing` or
-   * `content-damaged` (and the library forgets the content) when a file is gone or shorter than the index says; whether
-   * the bytes are right is not looked at.
+   * `content-damaged` (and the library forgets the content) when a file is gone or shorter than the index says.
    */
   async read(offset: number, into: Uint8Array): Promise<number> {
     let filled = 0;
     for (let index = this.#indexAt(offset); index < this.#contents.length && filled < into.byteLength; index += 1) {
-      const { content, bytes } = this.#contents[index] as { content: ContentId; bytes: number };
+      const { content, bytes } = this.#contents[index] as JoinedContent;
       const at = offset + filled - (this.#starts[index] as number);
       const part = into.subarray(filled, filled + Math.max(0, bytes - at));
       if (part.byteLength > 0) await this.#readPart(content, bytes, at, part);
       filled += part.byteLength;
+      const zeros = into.subarray(filled, (this.#starts[index + 1] ?? this.bytes) - offset);
+      zeros.fill(0);
+      filled += zeros.byteLength;
     }
     return filled;
   }
 
-  /** The content that `offset` lies in. */
+  /** The content that `offset` lies in or behind. */
   #indexAt(offset: number): number {
     let low = 0;
     let high = this.#starts.length - 1;
