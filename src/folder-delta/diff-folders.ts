@@ -7,7 +7,8 @@ import { hintsByName } from '../engine/delta/hints.ts';
 import { fileEntries, type Manifest } from '../wire/manifest.ts';
 import type { Files } from '../world/files.ts';
 import { encodeFolderHead, sha256Of } from './folder-format.ts';
-import { contentBytes, newContents, readTree, TreeBasis } from './tree.ts';
+import { newContents, readTree } from './tree.ts';
+import { contentBytes, TreeBasis } from './tree-reader.ts';
 
 export interface FolderDiffSummary extends Omit<DiffSummary, 'targetSha256'> {
   readonly files: {
@@ -38,7 +39,7 @@ export async function* diffFolders(
   const head = encodeFolderHead(basis, target);
   yield head;
   await using old = new TreeBasis(files, basis);
-  const contents = newContents(target.manifest, basis.manifest);
+  const contents = newContents(target.manifest, basis);
   let made: DiffSummary | undefined;
   yield* createDiff(old.reader, contentBytes(files, target, contents.keys(), signal), {
     level,

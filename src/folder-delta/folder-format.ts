@@ -44,8 +44,8 @@ export function encodeFolderHead(basis: Tree, target: Tree): Uint8Array {
   return Buffer.concat([head, manifest, list]);
 }
 
-function indexesOf({ manifest, sparse }: Tree): number[] {
-  return fileEntries(manifest).flatMap(({ content }, index) => (sparse.has(content) ? [index] : []));
+function indexesOf({ manifest, places }: Tree): number[] {
+  return fileEntries(manifest).flatMap(({ content }, index) => (places.get(content)?.isSparse ? [index] : []));
 }
 
 function compressManifest(bytes: Uint8Array, old: Uint8Array): Uint8Array {

@@ -2,14 +2,16 @@
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import pLimit from 'p-limit';
+import { mapAhead } from '../engine/delta/map-ahead.ts';
 import { StreamCutter } from '../engine/delta/stream-cutter.ts';
 import { SequentialWriter } from '../engine/store/sequential-writer.ts';
 import { ReplicationError } from '../errors.ts';
 import { type ContentId, contentIdOf } from '../model/content.ts';
 import { limits } from '../model/limits.ts';
-import { type FileEntry, fileEntries, type Manifest } from '../wire/manifest.ts';
+import { type FileEntry, fileEntries, type Manifest, type ManifestEntry } from '../wire/manifest.ts';
 import type { FileHandle, Files } from '../world/files.ts';
-import { contentBytes, type Tree } from './tree.ts';
+import type { Tree } from './tree.ts';
+import { contentBytes } from './tree-reader.ts';
 
 /** Files copied from the basis at once. */
 const writeCountMax = 8;
@@ -52,8 +54,7 @@ export class FolderWriter {
 
   /** Links, directories, and files whose content the basis has. */
   async copyKnown(basis: Tree, signal: AbortSignal): Promise<void> {
-    const slots = pLimit(writeCountMax);
-    await slots.map(this.#target.entries, async (entry) => {
+    const copy = async (entry: ManifestEntry): Promise<void> => {
       signal.throwIfAborted();
       const path = join(this.#root, entry.path);
       if (entry.kind === 'directory') await this.#makeDirectory(path);
@@ -64,7 +65,8 @@ export class FolderWriter {
       else if (basis.places.has(entry.content)) {
         await this.#writeFile(entry, contentBytes(this.#files, basis, [entry.content], signal));
       }
-    });
+    };
+    for await (const _ of mapAhead(this.#target.entries, writeCountMax, copy));
   }
 
   /** The contents that travelled, in their order. */

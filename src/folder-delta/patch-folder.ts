@@ -6,7 +6,8 @@ import { fileEntries, type Manifest } from '../wire/manifest.ts';
 import type { FileHandle, Files } from '../world/files.ts';
 import { readFolderHead } from './folder-format.ts';
 import { FolderWriter, fromOffset } from './folder-writer.ts';
-import { newContents, readTree, TreeBasis } from './tree.ts';
+import { newContents, readTree } from './tree.ts';
+import { TreeBasis } from './tree-reader.ts';
 
 /**
  * Rebuilds the target folder of a delta at `output`, which must not exist. Throws `basis-mismatch` before anything is
@@ -25,7 +26,7 @@ export async function patchFolder(
     await files.makeDirectory(paths.draft);
     const writer = new FolderWriter(files, paths.draft, { target, sparse });
     await writer.copyKnown(basis, signal);
-    const wanted = newContents(target, basis.manifest);
+    const wanted = newContents(target, basis);
     const bytesWanted = [...wanted.values()].reduce((sum, bytes) => sum + bytes, 0);
     const pieces = applyDelta(old.reader, fromOffset(delta, deltaStart, signal), {
       targetBytesMax: bytesWanted,

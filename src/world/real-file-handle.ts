@@ -161,6 +161,35 @@ async function openRegular(path: string, mode: OpenMode): Promise<number> {
   }
 }
 
+/** Starts of files read since others, signals among them, had their turn. */
+let startsSinceTurn = 0;
+const STARTS_PER_TURN = 64;
+
+export async function readStart(
+  path: string,
+  into: Uint8Array,
+): Promise<{ readonly facts: FileFacts; readonly bytes: number }> {
+  if (NO_FOLLOW === 0) await refuseLink(path);
+  startsSinceTurn += 1;
+  if (startsSinceTurn % STARTS_PER_TURN === 0) await new Promise(setImmediate);
+  return await attempt('read', path, async () => {
+    const fd = fs.openSync(path, FLAGS.read | NO_FOLLOW | NON_BLOCKING);
+    try {
+      const stats = fs.fstatSync(fd, { bigint: true });
+      if (!stats.isFile()) throw refusal(path, `is a ${kindOf(stats)}`, 'a regular file');
+      let bytes = 0;
+      while (bytes < into.length) {
+        const count = fs.readSync(fd, into, bytes, into.length - bytes, bytes);
+        if (count === 0) break;
+        bytes += count;
+      }
+      return { facts: factsFrom(stats), bytes };
+    } finally {
+      fs.closeSync(fd);
+    }
+  });
+}
+
 /** Through a descriptor: `chmod` would follow a link and take a directory. */
 export async function makeExecutable(path: string): Promise<void> {
   const fd = await openRegular(path, 'read');

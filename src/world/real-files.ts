@@ -15,7 +15,7 @@ import { ReplicationError } from '../errors.ts';
 import { lockDirectory } from './directory-lock.ts';
 import { assertPath, assertUnicode, attempt, errnoOf, isAbsence, quoted, refusal } from './disk-call.ts';
 import type { Files } from './files.ts';
-import { factsOf, makeExecutable, openFile, refuseLink } from './real-file-handle.ts';
+import { factsOf, makeExecutable, openFile, readStart, refuseLink } from './real-file-handle.ts';
 
 const IS_WINDOWS = process.platform === 'win32';
 
@@ -24,6 +24,7 @@ const OWNER_ONLY_DIRECTORY = 0o700;
 export function realFiles(): Files {
   return {
     open: openFile,
+    readStart,
     facts: (path) => attempt('look at', path, () => factsOf(path)),
     list: (path) => attempt('list', path, () => listNames(path)),
     readLink: (path) =>

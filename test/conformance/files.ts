@@ -11,6 +11,7 @@ const EMPTY = new Uint8Array(0);
 
 export function filesConformance(name: string, setUp: () => Promise<FilesSetUp>): void {
   openingConformance(name, setUp);
+  startConformance(name, setUp);
   closingConformance(name, setUp);
   contentConformance(name, setUp);
   directoryConformance(name, setUp);
@@ -77,6 +78,33 @@ function openingConformance(name: string, setUp: () => Promise<FilesSetUp>): voi
 }
 
 /** A closed descriptor's number is soon that of another file: a call that comes late would read or write there. */
+function startConformance(name: string, setUp: () => Promise<FilesSetUp>): void {
+  test(`${name}: readStart() reads as far as there is room or content, and tells the facts`, async () => {
+    await using world = await setUp();
+    const path = `${world.root}/file`;
+    await writeFile(world.files, path, patternBytes(100));
+    const facts = await world.files.facts(path);
+    for (const room of [0, 1, 99, 100, 101]) {
+      const into = new Uint8Array(room);
+      const read = await world.files.readStart(path, into);
+      assert.deepEqual(read, { facts, bytes: Math.min(room, 100) });
+      assert.deepEqual(into.subarray(0, read.bytes), patternBytes(100).subarray(0, read.bytes));
+    }
+    // More than may be open at once.
+    for (let round = 0; round < 2_000; round += 1) await world.files.readStart(path, EMPTY);
+  });
+
+  test(`${name}: readStart() refuses what open() refuses`, async () => {
+    await using world = await setUp();
+    await rejectsWithCode(world.files.readStart(`${world.root}/absent`, EMPTY), 'file-missing');
+    await rejectsWithCode(world.files.readStart(world.root, EMPTY), 'path-refused');
+    if (world.makeSymlink === undefined) return;
+    await writeFile(world.files, `${world.root}/file`, patternBytes(3));
+    await world.makeSymlink('file', `${world.root}/link`);
+    await rejectsWithCode(world.files.readStart(`${world.root}/link`, EMPTY), 'path-refused');
+  });
+}
+
 function closingConformance(name: string, setUp: () => Promise<FilesSetUp>): void {
   test(`${name}: close() lets calls under way end on their own file`, async () => {
     await using world = await setUp();

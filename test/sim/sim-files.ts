@@ -58,6 +58,12 @@ class SimFiles implements Files {
     return this.#latency.fraction();
   }
 
+  async readStart(path: string, into: Uint8Array): Promise<{ readonly facts: FileFacts; readonly bytes: number }> {
+    await using handle = await this.open(path, 'read');
+    const facts = await handle.facts();
+    return { facts, bytes: await handle.read(0, into) };
+  }
+
   open(path: string, mode: OpenMode): Promise<FileHandle> {
     const isCreating = mode === 'create' || mode === 'resume';
     const facts = `${path} to ${mode}`;
