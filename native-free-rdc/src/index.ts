@@ -7,6 +7,13 @@ export { Chunker } from './chunk/chunker.ts';
 export { type ApplyDeltaOptions, type ApplyJobs, applyDelta } from './delta/apply-delta.ts';
 export { type CreateDeltaOptions, createDelta, type DeltaSummary } from './delta/create-delta.ts';
 export { DELTA_FORMAT_VERSION, DELTA_HEADER_BYTES, type DeltaHeader, readDeltaHeader } from './delta/delta-format.ts';
+export {
+  type DeltaIndex,
+  readDeltaIndex,
+  rebuildRange,
+  type SegmentPlace,
+  type TargetRange,
+} from './delta/delta-index.ts';
 export { type Decompress, type EncodedColumn, rebuildSegment, type SegmentParts } from './delta/rebuild-segment.ts';
 export { type CreateDiffOptions, createDiff, type DiffJobs, type DiffSummary } from './diff/create-diff.ts';
 export { type DiffLevel, type DiffSegment, diffSegment, type SegmentInput } from './diff/diff-segment.ts';

@@ -219,7 +219,8 @@ describe('readDeltaHeader()', () => {
     };
     assert.throws(changed(8, 1), { code: 'delta-invalid' });
     assert.throws(changed(9, 1), { code: 'delta-invalid' });
-    assert.throws(changed(10, 1), { code: 'delta-invalid' });
+    assert.equal(changed(10, 1)().isTargetSparse, true);
+    assert.throws(changed(10, 2), { code: 'delta-invalid' });
     assert.throws(changed(12, 1), { code: 'limit-exceeded' });
     assert.throws(changed(23, 1), { code: 'limit-exceeded' });
   });

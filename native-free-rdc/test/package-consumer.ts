@@ -36,6 +36,7 @@ import {
   DELTA_HEADER_BYTES,
   type Decompress,
   type DeltaHeader,
+  type DeltaIndex,
   type DeltaSummary,
   type DiffJobs,
   type DiffLevel,
@@ -87,7 +88,9 @@ import {
   type ReadMsRdcSignatureOptions,
   readAnswer,
   readDeltaHeader,
+  readDeltaIndex,
   readMsRdcSignature,
+  rebuildRange,
   rebuildSegment,
   rebuildTarget,
   recordNeedsOf,
@@ -97,6 +100,7 @@ import {
   SEGMENT_BYTES_MAX,
   type SegmentInput,
   type SegmentParts,
+  type SegmentPlace,
   SIGNATURE_FORMAT_VERSION,
   type Signature,
   type SignatureKind,
@@ -108,6 +112,7 @@ import {
   signSpan,
   spanInputOf,
   spansOf,
+  type TargetRange,
   type TargetSources,
   TreeHash,
   transferablesOf,
@@ -289,7 +294,12 @@ async function diffBothSides(): Promise<void> {
   };
   assert.deepEqual(await collect(applyDelta(reader, [elsewhere], { jobs: applying })), target);
   assert.equal(literals.length, segments.length);
-  outcomes['diff'] = [counted, extents, segments[0]?.copyBytes, sha256(Buffer.from(samples.join()))];
+  const index: DeltaIndex = await readDeltaIndex(readerOf(elsewhere));
+  const range: TargetRange = { startByte: 12_345, endByte: 234_567 };
+  const part = await collect(rebuildRange({ basis: reader, delta: readerOf(elsewhere), index }, range));
+  assert.deepEqual(part, target.subarray(range.startByte, range.endByte));
+  const place: SegmentPlace = index.segmentAt(0);
+  outcomes['diff'] = [counted, extents, segments[0]?.copyBytes, place.targetBytes, sha256(Buffer.from(samples.join()))];
 }
 
 /** Several bases; needs and their answer; an outline in place of a signature. */
