@@ -60,15 +60,32 @@ function launch() {
   // temporary files, where others might put code for us to run. Threads and child processes look there, too.
   const cache = join(dirname(fileURLToPath(import.meta.url)), '../../node_modules/.cache/siteferry');
   process.env.NODE_COMPILE_CACHE = process.env.NODE_COMPILE_CACHE || cache;
+  becomeLean();
   // biome-ignore lint/style/useNodejsImportProtocol: Node 12 does not know the protocol
-  Promise.all([import('module'), import('v8')])
-    .then(([{ enableCompileCache }, { setFlagsFromString }]) => {
-      enableCompileCache(cache);
-      // The young generation stays as small as it starts, here and in threads: what is large lives outside of it.
-      // Measured on folders of 4,000 files: 110 MiB less at the peak, for no time.
-      setFlagsFromString('--semi-space-growth-factor=1');
-    })
-    .then(start);
+  import('module').then(({ enableCompileCache }) => enableCompileCache(cache)).then(start);
+}
+
+// The young generation stays as small as it starts, here and in threads: what is large lives outside of it.
+const leanFlags = ['--semi-space-growth-factor=1'];
+
+/**
+ * What decides about memory is read once, when a process starts: V8's flags, and when the C library gives back what was
+ * freed (glibc keeps it for each thread; others ignore the variable). So the process becomes itself once more, with the
+ * same id, streams and arguments, for 20 ms. Measured together on folders of 4,000 files: 435 to 300 MiB at the peak.
+ */
+function becomeLean() {
+  const isLean = leanFlags.every((flag) => process.execArgv.includes(flag));
+  if (isLean || process.platform !== 'linux' || typeof process.execve !== 'function') return;
+  const env = Object.assign({ MALLOC_TRIM_THRESHOLD_: '131072' }, process.env);
+  try {
+    process.execve(
+      process.execPath,
+      [process.execPath].concat(leanFlags, process.execArgv, process.argv.slice(1)),
+      env,
+    );
+  } catch (error) {
+    if (process.argv.includes('--debug')) process.stderr.write(`not lean: ${error.stack}\n`);
+  }
 }
 
 function start() {

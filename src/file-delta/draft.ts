@@ -14,7 +14,7 @@ import type { Threads } from '../world/threads.ts';
 export interface FileDeltaWorld {
   readonly files: Files;
   readonly random: Random;
-  /** Threads for as long as a diff runs; undefined to do everything on this one. */
+  /** Threads for as long as a diff or a signature is made; undefined to do everything on this one. */
   openThreads(): (Threads & AsyncDisposable) | undefined;
 }
 

@@ -107,13 +107,13 @@ export async function* contentBytes(
   contents: Iterable<ContentId>,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  const room = new Uint8Array(smallFileBytesMax);
+  const room = new Uint8Array(limits.blockBytes);
   for (const content of contents) {
     const place = tree.places.get(content);
     if (place === undefined) throw new RangeError(`no file of the tree has content ${content}`);
     const path = join(tree.root, place.path);
     signal.throwIfAborted();
-    if (place.bytes > smallFileBytesMax) yield* largeFile(files, path, place, signal);
+    if (place.bytes > smallFileBytesMax) yield* largeFile(files, path, { place, room, signal });
     else {
       const into = room.subarray(0, place.bytes);
       await readSmall(files, path, place, into);
@@ -122,9 +122,12 @@ export async function* contentBytes(
   }
 }
 
-async function* largeFile(files: Files, path: string, place: Place, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* largeFile(
+  files: Files,
+  path: string,
+  { place, room, signal }: { readonly place: Place; readonly room: Uint8Array; readonly signal: AbortSignal },
+): AsyncGenerator<Uint8Array> {
   await using handle = await files.open(path, 'read');
-  const room = new Uint8Array(limits.blockBytes);
   for (let offset = 0; offset < place.bytes; ) {
     signal.throwIfAborted();
     const block = room.subarray(0, Math.min(room.byteLength, place.bytes - offset));

@@ -18,7 +18,7 @@ import { encodeManifest, fileEntries, type Manifest, type ManifestEntry } from '
 import type { FileFacts, Files } from '../world/files.ts';
 
 /** Up to here a file is read at once. */
-export const smallFileBytesMax: number = 64 * 1024;
+export const smallFileBytesMax: number = 256 * 1024;
 /** Files hashed at once: large ones are waited for while others are hashed. */
 const hashAheadCount = 4;
 
@@ -64,7 +64,7 @@ class Hasher {
   readonly #files: Files;
   readonly #root: string;
   readonly #signal: AbortSignal;
-  /** Used again: a buffer for each of many files is work for the garbage collector. */
+  /** Used again: a buffer for each of many files is work for the garbage collector, done too late. */
   readonly #rooms: Uint8Array[] = [];
 
   constructor(files: Files, root: string, signal: AbortSignal) {
@@ -77,8 +77,10 @@ class Hasher {
     if (found.kind !== 'file') return { entry: found };
     this.#signal.throwIfAborted();
     const path = join(this.#root, found.path);
-    const isSmall = found.facts.bytes <= smallFileBytesMax;
-    const { content, bytes, facts } = isSmall ? await this.#small(path) : await this.#large(path);
+    const room = this.#rooms.pop() ?? new Uint8Array(limits.blockBytes);
+    const hashed = found.facts.bytes <= smallFileBytesMax ? this.#small(path, room) : this.#large(path, room);
+    const { content, bytes, facts } = await hashed;
+    this.#rooms.push(room);
     const isSparse = facts.allocatedBytes < bytes;
     return {
       entry: { kind: 'file', path: found.path, bytes, content, isExecutable: facts.isExecutable },
@@ -86,21 +88,17 @@ class Hasher {
     };
   }
 
-  async #small(path: string): Promise<HashedFile> {
-    // One more than it may have, so that growth is seen.
-    const room = this.#rooms.pop() ?? new Uint8Array(smallFileBytesMax + 1);
+  async #small(path: string, room: Uint8Array): Promise<HashedFile> {
     const { facts, bytes } = await this.#files.readStart(path, room);
     const content = contentIdOf(hash('sha256', room.subarray(0, bytes), 'buffer'));
-    this.#rooms.push(room);
     if (bytes !== facts.bytes) throw changed(path);
     return { content, bytes, facts };
   }
 
-  async #large(path: string): Promise<HashedFile> {
+  async #large(path: string, block: Uint8Array): Promise<HashedFile> {
     await using handle = await this.#files.open(path, 'read');
     const facts = await handle.facts();
     const sha256 = createHash('sha256');
-    const block = new Uint8Array(limits.blockBytes);
     let bytes = 0;
     for (let count = block.byteLength; count === block.byteLength; bytes += count) {
       this.#signal.throwIfAborted();
