@@ -41,7 +41,7 @@ export async function* diffFolders(
   await using old = new TreeBasis(files, basis);
   const contents = newContents(target.manifest, basis);
   let made: DiffSummary | undefined;
-  yield* createDiff(old.reader, contentBytes(files, target, contents.keys(), signal), {
+  yield* createDiff(old.reader, contentBytes(files, target, contents.keys(), { signal }), {
     level,
     basisId: sha256Of(basis.manifestBytes),
     hintsFor: hintsByName(contents, target.manifest, { manifest: basis.manifest, starts: old.starts }),

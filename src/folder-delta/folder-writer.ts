@@ -37,7 +37,7 @@ export class FolderWriter {
   readonly #root: string;
   readonly #target: Manifest;
   readonly #sparse: ReadonlySet<ContentId>;
-  readonly #directories = new Set<string>();
+  readonly #directories = new Map<string, Promise<void>>();
   readonly #syncSlots = pLimit(syncCountMax);
   readonly #syncing: Promise<void>[] = [];
 
@@ -48,12 +48,14 @@ export class FolderWriter {
   ) {
     this.#files = files;
     this.#root = root;
+    this.#directories.set(root, Promise.resolve());
     this.#target = target;
     this.#sparse = sparse;
   }
 
   /** Links, directories, and files whose content the basis has. */
   async copyKnown(basis: Tree, signal: AbortSignal): Promise<void> {
+    const rooms: Uint8Array[] = [];
     const copy = async (entry: ManifestEntry): Promise<void> => {
       signal.throwIfAborted();
       const path = join(this.#root, entry.path);
@@ -63,7 +65,9 @@ export class FolderWriter {
         await this.#files.makeLink(path, entry.target);
       } else if (entry.bytes === 0) await this.#writeFile(entry, []);
       else if (basis.places.has(entry.content)) {
-        await this.#writeFile(entry, contentBytes(this.#files, basis, [entry.content], signal));
+        const room = rooms.pop() ?? new Uint8Array(limits.blockBytes);
+        await this.#writeFile(entry, contentBytes(this.#files, basis, [entry.content], { signal, room }));
+        rooms.push(room);
       }
     };
     for await (const _ of mapAhead(this.#target.entries, writeCountMax, copy));
@@ -89,7 +93,7 @@ export class FolderWriter {
   async finish(): Promise<void> {
     await Promise.all(this.#syncing);
     const slots = pLimit(syncCountMax);
-    await slots.map([...this.#directories, this.#root], (directory) => this.#files.syncDirectory(directory));
+    await slots.map(this.#directories.keys(), (directory) => this.#files.syncDirectory(directory));
   }
 
   async *#read(entry: FileEntry): AsyncGenerator<Uint8Array> {
@@ -136,9 +140,12 @@ export class FolderWriter {
     if (this.#syncing.length >= syncAheadCountMax) await this.#syncing.shift();
   }
 
-  async #makeDirectory(path: string): Promise<void> {
-    if (this.#directories.has(path)) return;
-    await this.#files.makeDirectory(path);
-    this.#directories.add(path);
+  /** Several may ask for one at the same time: the first makes it, all wait. Names are durable after `finish`. */
+  #makeDirectory(path: string): Promise<void> {
+    const known = this.#directories.get(path);
+    if (known !== undefined) return known;
+    const making = this.#makeDirectory(dirname(path)).then(() => this.#files.makeSubdirectory(path));
+    this.#directories.set(path, making);
+    return making;
   }
 }

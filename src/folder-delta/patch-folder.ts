@@ -25,15 +25,17 @@ export async function patchFolder(
   try {
     await files.makeDirectory(paths.draft);
     const writer = new FolderWriter(files, paths.draft, { target, sparse });
-    await writer.copyKnown(basis, signal);
     const wanted = newContents(target, basis);
     const bytesWanted = [...wanted.values()].reduce((sum, bytes) => sum + bytes, 0);
-    const pieces = applyDelta(old.reader, fromOffset(delta, deltaStart, signal), {
-      targetBytesMax: bytesWanted,
-      isLent: true,
-      ...(jobs === undefined ? {} : { jobs }),
+    await together(signal, (either) => {
+      const pieces = applyDelta(old.reader, fromOffset(delta, deltaStart, either), {
+        targetBytesMax: bytesWanted,
+        isLent: true,
+        ...(jobs === undefined ? {} : { jobs }),
+      });
+      // While threads rebuild what changed, this one copies what did not.
+      return [writer.writeStream(pieces, wanted), writer.copyKnown(basis, either)];
     });
-    await writer.writeStream(pieces, wanted);
     await writer.finish();
     await files.rename(paths.draft, paths.output);
     await files.syncDirectory(dirname(paths.output));
@@ -42,6 +44,14 @@ export async function patchFolder(
   }
   const targetBytes = fileEntries(target).reduce((sum, entry) => sum + entry.bytes, 0);
   return { targetBytes, manifest: sha256Hex(target) };
+}
+
+/** Ends when all of `work` has; the first failure aborts the rest and is thrown. */
+async function together(signal: AbortSignal, work: (either: AbortSignal) => readonly Promise<void>[]): Promise<void> {
+  const failure = new AbortController();
+  const either = AbortSignal.any([signal, failure.signal]);
+  await Promise.all(work(either).map((done) => done.catch((error) => failure.abort(error))));
+  either.throwIfAborted();
 }
 
 function sha256Hex(target: Manifest): string {

@@ -98,16 +98,15 @@ async function readSmall(files: Files, path: string, place: Place, into: Uint8Ar
 }
 
 /**
- * The bytes of some contents, end to end; each block is lent until the next one is asked for. Throws `source-changed` if
- * a file was touched since it was hashed.
+ * The bytes of some contents, end to end; each block is lent until the next one is asked for, and lies in `room`, of at
+ * least `smallFileBytesMax` bytes. Throws `source-changed` if a file was touched since it was hashed.
  */
 export async function* contentBytes(
   files: Files,
   tree: Tree,
   contents: Iterable<ContentId>,
-  signal: AbortSignal,
+  { signal, room = new Uint8Array(limits.blockBytes) }: { readonly signal: AbortSignal; readonly room?: Uint8Array },
 ): AsyncGenerator<Uint8Array> {
-  const room = new Uint8Array(limits.blockBytes);
   for (const content of contents) {
     const place = tree.places.get(content);
     if (place === undefined) throw new RangeError(`no file of the tree has content ${content}`);

@@ -81,6 +81,11 @@ export interface Files {
   realPath(path: string): Promise<string>;
   /** Creates the directory and its missing parents, owner-only, and makes their names durable. No error if present. */
   makeDirectory(path: string): Promise<void>;
+  /**
+   * Creates one directory, owner-only; `name-taken` when something is there, `file-missing` without its parent. As any new
+   * name durable only after `syncDirectory`: for who makes many and syncs them all in the end.
+   */
+  makeSubdirectory(path: string): Promise<void>;
   /** Atomic for readers; replaces a file at `to`. Durable only after `syncDirectory` of both directories. */
   rename(from: string, to: string): Promise<void>;
   /** Removes a file or link; no error when absent. */

@@ -37,6 +37,7 @@ export function realFiles(): Files {
     makeExecutable: (path) => attempt('make executable', path, () => makeExecutable(path)),
     realPath: (path) =>
       attempt('resolve', path, async () => nameFrom(await disk.realpath(path, { encoding: 'buffer' }), path)),
+    makeSubdirectory: (path) => attempt('make directory', path, () => disk.mkdir(path, OWNER_ONLY_DIRECTORY)),
     makeDirectory: (path) => attempt('make directory', path, () => makeDirectory(path, disk.lstat)),
     rename: (from, to) =>
       attempt(`rename ${quoted(from)} to`, to, () => {

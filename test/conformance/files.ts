@@ -235,6 +235,21 @@ function contentConformance(name: string, setUp: () => Promise<FilesSetUp>): voi
 }
 
 function directoryConformance(name: string, setUp: () => Promise<FilesSetUp>): void {
+  test(`${name}: makeSubdirectory() makes one directory where there is nothing`, async () => {
+    await using world = await setUp();
+    await world.files.makeSubdirectory(`${world.root}/one`);
+    await world.files.makeSubdirectory(`${world.root}/one/two`);
+    assert.equal((await world.files.facts(`${world.root}/one/two`))?.kind, 'directory');
+    await rejectsWithCode(world.files.makeSubdirectory(`${world.root}/one`), 'name-taken');
+    await rejectsWithCode(world.files.makeSubdirectory(`${world.root}/absent/two`), 'file-missing');
+    await writeFile(world.files, `${world.root}/file`, EMPTY);
+    await rejectsWithCode(world.files.makeSubdirectory(`${world.root}/file`), 'name-taken');
+    await rejectsWithCode(world.files.makeSubdirectory(`${world.root}/file/two`), 'file-missing');
+    if (world.makeSymlink === undefined) return;
+    await world.makeSymlink('one', `${world.root}/link`);
+    await rejectsWithCode(world.files.makeSubdirectory(`${world.root}/link`), 'name-taken');
+  });
+
   test(`${name}: facts() is undefined for nothing and knows a directory`, async () => {
     await using world = await setUp();
     assert.equal(await world.files.facts(`${world.root}/nothing`), undefined);

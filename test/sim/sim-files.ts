@@ -186,6 +186,17 @@ class SimFiles implements Files {
     return this.perform('make-directory', path, makeAll, { isChange: true });
   }
 
+  makeSubdirectory(path: string): Promise<void> {
+    const make = (): void => {
+      this.disk.check('make-directory', path);
+      const place = this.disk.find(path, { action: 'make directory' });
+      if (place.node !== undefined) throw systemFailure('EEXIST', 'make directory', path);
+      this.disk.tree.change(this.disk.newDirectory(), undefined, place);
+      this.#touch(place.directory);
+    };
+    return this.perform('make-directory', path, make, { isChange: true });
+  }
+
   rename(from: string, to: string): Promise<void> {
     const move = (): void => {
       this.disk.check('rename', from);
