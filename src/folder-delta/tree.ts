@@ -46,7 +46,7 @@ export interface Place {
 
 /** Reads and hashes everything. Throws as `walkFolder`, and `source-changed`. */
 export async function readTree(files: Files, folder: string, signal: AbortSignal): Promise<Tree> {
-  const { entries: found } = await walkFolder(files, folder, signal);
+  const found = await walkFolder(files, folder, signal);
   const root = await files.realPath(folder);
   const hasher = new Hasher(files, root, signal);
   const entries: ManifestEntry[] = [];

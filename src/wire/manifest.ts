@@ -12,7 +12,7 @@ import { limits } from '../model/limits.ts';
 import { isPackageId, isPrintable, type PackageId, type Version } from '../model/package.ts';
 import { linkFault, type PackagePath, pathFault } from '../model/package-path.ts';
 import { decodeFrame, encodeFrame, type FrameKind } from './frame.ts';
-import { decodeForeign, encodeOwn } from './msgpack.ts';
+import { decodeForeign, encodeWithList } from './msgpack.ts';
 
 export interface FileEntry {
   readonly kind: 'file';
@@ -70,12 +70,10 @@ const isExecutableFlag = 1;
 export function encodeManifest(manifest: Manifest): Uint8Array {
   const fault = entriesFault(manifest.entries);
   if (fault !== undefined) throw new ReplicationError('manifest-invalid', `Cannot write a manifest: ${fault}`);
-  const body = encodeOwn({
-    package: manifest.packageId,
-    name: manifest.packageName,
-    version: manifest.version,
-    createdMs: manifest.createdMs,
-    entries: manifest.entries.map(toWireEntry),
+  const { packageId, packageName: name, version, createdMs } = manifest;
+  const body = encodeWithList({ package: packageId, name, version, createdMs }, 'entries', {
+    count: manifest.entries.length,
+    slice: (start, end) => manifest.entries.slice(start, end).map(toWireEntry),
   });
   return encodeFrame(manifestFrame, body);
 }

@@ -31,6 +31,35 @@ export function encodeOwn(value: unknown): Uint8Array {
   return encode(value, { ignoreUndefined: true });
 }
 
+/** Items encoded at once: their plain form is many times as large as their bytes. */
+const listSliceCount = 1024;
+
+/**
+ * What `encodeOwn({ ...fields, [key]: list })` gives, without all of the list in its plain form at once: `slice` makes the
+ * items from `start` to before `end`.
+ */
+export function encodeWithList(
+  fields: Readonly<Record<string, unknown>>,
+  key: string,
+  list: { readonly count: number; readonly slice: (start: number, end: number) => readonly unknown[] },
+): Uint8Array {
+  // An empty list is one byte, and the last.
+  const parts = [encodeOwn({ ...fields, [key]: [] }).slice(0, -1), listHead(list.count)];
+  for (let start = 0; start < list.count; start += listSliceCount) {
+    const items = list.slice(start, Math.min(list.count, start + listSliceCount));
+    parts.push(encodeOwn(items).subarray(listHead(items.length).length));
+  }
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+function listHead(count: number): Uint8Array {
+  if (count < 16) return Uint8Array.of(0x90 + count);
+  const head = Buffer.alloc(count < 2 ** 16 ? 3 : 5);
+  head[0] = count < 2 ** 16 ? 0xdc : 0xdd;
+  head.writeUIntBE(count, 1, head.length - 1);
+  return head;
+}
+
 /** Bytes of payload after the lead byte's own length field, or a container's item count. */
 type Lead =
   | { readonly kind: 'leaf'; readonly headBytes: number; readonly bodyBytes: number }

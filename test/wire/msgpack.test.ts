@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decode, encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
-import { decodeForeign } from '../../src/wire/msgpack.ts';
+import { decodeForeign, encodeOwn, encodeWithList } from '../../src/wire/msgpack.ts';
 
 const bounds = { itemCountMax: 10_000 };
 const read = (bytes: Uint8Array): unknown => decodeForeign(bytes, 'a test', bounds);
@@ -66,4 +66,18 @@ test('decodeForeign() lets every document of ours through', () => {
     }),
     { numRuns: 2_000 },
   );
+});
+
+test('encodeWithList() gives the bytes of encodeOwn(), at every length at which a head or a slice changes', () => {
+  for (const count of [0, 1, 15, 16, 17, 1023, 1024, 1025, 2048, 65_535, 65_536, 70_000]) {
+    const items = Array.from({ length: count }, (_, index) => [
+      `path ${index}`,
+      'f',
+      index,
+      Uint8Array.of(index % 256),
+    ]);
+    const slice = (start: number, end: number): unknown[] => items.slice(start, end);
+    const streamed = encodeWithList({ name: 'x', version: 7 }, 'entries', { count, slice });
+    assert.equal(Buffer.compare(streamed, encodeOwn({ name: 'x', version: 7, entries: items })), 0, `${count} items`);
+  }
 });

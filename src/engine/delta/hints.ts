@@ -44,26 +44,50 @@ function relatives(
   target: Manifest,
   basis: { readonly manifest: Manifest; readonly starts: ReadonlyMap<ContentId, number> },
 ): Related[] {
-  const byPath = new Map<string, FileEntry>();
-  const byLikeness = new Map<string, FileEntry>();
-  for (const entry of fileEntries(basis.manifest)) {
-    byPath.set(entry.path, entry);
-    byLikeness.set(likenessOf(entry.path), entry);
-  }
-  const names = new Map<ContentId, string>();
-  for (const { content, path } of fileEntries(target)) if (!names.has(content)) names.set(content, path);
+  const wanted = [...contents];
+  const names = namesOf(target, new Set(wanted.map(([content]) => content)));
+  const old = new Relatives(basis.manifest, new Set(names.values()));
   const related: Related[] = [];
   let start = 0;
-  for (const [content, bytes] of contents) {
-    const path = names.get(content) ?? '';
-    const old = byPath.get(path) ?? byLikeness.get(likenessOf(path));
-    const basisStart = old === undefined ? undefined : basis.starts.get(old.content);
-    if (old !== undefined && basisStart !== undefined) {
-      related.push({ start, bytes, basisStart, basisBytes: old.bytes });
+  for (const [content, bytes] of wanted) {
+    const relative = old.of(names.get(content) ?? '');
+    const basisStart = relative === undefined ? undefined : basis.starts.get(relative.content);
+    if (relative !== undefined && basisStart !== undefined) {
+      related.push({ start, bytes, basisStart, basisBytes: relative.bytes });
     }
     start += bytes;
   }
   return related;
+}
+
+/** The first path of each wanted content. */
+function namesOf(target: Manifest, wanted: ReadonlySet<ContentId>): Map<ContentId, string> {
+  const names = new Map<ContentId, string>();
+  for (const { content, path } of fileEntries(target)) {
+    if (wanted.has(content) && !names.has(content)) names.set(content, path);
+  }
+  return names;
+}
+
+/** The old files that some paths may come from. Of a hundred thousand, those that nobody asks for are not held. */
+class Relatives {
+  readonly #byPath = new Map<string, FileEntry>();
+  readonly #byLikeness = new Map<string, FileEntry>();
+
+  constructor(basis: Manifest, paths: ReadonlySet<string>) {
+    for (const entry of fileEntries(basis)) if (paths.has(entry.path)) this.#byPath.set(entry.path, entry);
+    const unknown = [...paths].filter((path) => !this.#byPath.has(path)).map(likenessOf);
+    if (unknown.length === 0) return;
+    const likenesses = new Set(unknown);
+    for (const entry of fileEntries(basis)) {
+      const likeness = likenessOf(entry.path);
+      if (likenesses.has(likeness)) this.#byLikeness.set(likeness, entry);
+    }
+  }
+
+  of(path: string): FileEntry | undefined {
+    return this.#byPath.get(path) ?? this.#byLikeness.get(likenessOf(path));
+  }
 }
 
 function likenessOf(path: string): string {

@@ -16,14 +16,14 @@ export type FoundEntry =
   | { readonly kind: 'symlink'; readonly path: PackagePath; readonly target: string };
 
 export interface Found {
-  /** Ordered as a manifest is. Directories only where they are empty. */
+  /** As `walkFolder` gives them. */
   readonly entries: readonly FoundEntry[];
   /** What some system could not hold, for a warning: one sentence per path, at most `namedPathCountMax`. */
   readonly portabilityWarnings: readonly string[];
 }
 
-/** As `walkSource`, for a folder that need not hold anything. */
-export async function walkFolder(files: Files, folder: string, signal: AbortSignal): Promise<Found> {
+/** All of a folder, ordered as a manifest is; directories only where they are empty. Throws as `walkSource`. */
+export async function walkFolder(files: Files, folder: string, signal: AbortSignal): Promise<readonly FoundEntry[]> {
   const walker = new Walker(files, folder, signal);
   await walker.start();
   return walker.result();
@@ -31,8 +31,8 @@ export async function walkFolder(files: Files, folder: string, signal: AbortSign
 
 /** Throws `source-missing`, `source-unreadable`, `source-empty`, `source-unsupported`, `path-refused`, `limit-exceeded`. */
 export async function walkSource(files: Files, source: string, signal: AbortSignal): Promise<Found> {
-  const found = await walkFolder(files, source, signal);
-  if (found.entries.length > 0) return found;
+  const entries = await walkFolder(files, source, signal);
+  if (entries.length > 0) return { entries, portabilityWarnings: portabilityWarnings(entries) };
   throw new ReplicationError('source-empty', `Cannot publish ${source}: the folder is empty`, {
     hint: 'an empty source is most often a wrong path or a drive that is not mounted',
   });
@@ -124,7 +124,7 @@ class Walker {
     this.#faults.push({ code, text: `${JSON.stringify(path === '' ? '.' : path)}: ${text}` });
   }
 
-  result(): Found {
+  result(): readonly FoundEntry[] {
     const [first] = this.#faults;
     if (first !== undefined) {
       // What a person must mend outweighs what may pass by itself.
@@ -134,8 +134,7 @@ class Walker {
         `Cannot publish ${this.#source}: ${listed(this.#faults.map((fault) => fault.text))}`,
       );
     }
-    const entries = this.#entries.sort((left, right) => comparePaths(left.path, right.path));
-    return { entries, portabilityWarnings: portabilityWarnings(entries) };
+    return this.#entries.sort((left, right) => comparePaths(left.path, right.path));
   }
 }
 
