@@ -66,7 +66,11 @@ const bannedText: readonly { readonly what: RegExp; readonly doors: readonly str
   { what: /\bDate\.now\(|\bnew Date\(\)|\bperformance\.now\(/, doors: ['src/world/'], instead: 'world.clock' },
   { what: /\bsetTimeout\(|\bsetInterval\(|\bsetImmediate\(/, doors: ['src/world/'], instead: 'world.clock.sleep' },
   { what: /\bMath\.random\(|\brandomUUID\(|\brandomBytes\(/, doors: ['src/world/'], instead: 'world.random' },
-  { what: /\bprocess\.env\b/, doors: ['src/world/host.ts', 'src/world/processes.ts'], instead: 'a field of NodeConfig' },
+  {
+    what: /\bprocess\.env\b/,
+    doors: ['src/world/host.ts', 'src/world/processes.ts'],
+    instead: 'a field of NodeConfig',
+  },
   { what: /\bconsole\.(log|warn|error)\(/, doors: ['src/cli/', 'src/world/database-check.ts'], instead: 'world.log' },
   { what: /\b(FIXME|TODO|XXX|HACK)\b/, doors: [], instead: 'a fix before merging' },
   { what: /@ts-(ignore|expect-error|nocheck)/, doors: [], instead: 'a type that is right' },
