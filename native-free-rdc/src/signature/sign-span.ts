@@ -9,13 +9,12 @@
 import type { BasisReader } from '../basis-reader.ts';
 import { readExactly } from '../basis-reader.ts';
 import { loadChunkHash } from '../chunk/chunk-hash.ts';
-import { contentCuts } from '../chunk/chunk-kernel.ts';
-import type { ChunkParameters } from '../chunk/chunk-parameters.ts';
 import { contextBytes } from '../chunk/local-maximum.ts';
 import { SHA256_BYTES, TREE_BLOCK_BYTES } from '../limits.ts';
 import { blockDigestsOf, treeHashOf } from '../tree-hash.ts';
 import { ChunkColumns, type Chunks } from './chunk-columns.ts';
 import { type Signature, type SignatureKind, signatureKindOf, signatureOf } from './signature.ts';
+import { takeChunks } from './span-chunks.ts';
 
 /** A part of a file, [startByte, endByte). It starts at a multiple of 4 MiB and ends at one or with the file. */
 export interface Span {
@@ -35,6 +34,9 @@ export interface SpanSignature extends Span, Chunks {
   /** SHA-256 of each block of 4 MiB of the span, one behind the other. */
   readonly blockDigests: Uint8Array;
 }
+
+/** Bytes that no part could hash are read about so many at a time. */
+const GAP_READ_BYTES = 1024 * 1024;
 
 /** The spans of a file, of at most `spanBytes` each, a multiple of 4 MiB. None for an empty file. */
 export function spansOf(fileBytes: number, spanBytes: number): Span[] {
@@ -72,38 +74,16 @@ export async function signSpan(bytes: Uint8Array, span: Span, options: SpanOptio
     throw new RangeError(`Cannot sign a span: ${bytes.length} bytes, expected ${input.endByte - input.startByte}`);
   }
   const columns = new ChunkColumns(await loadChunkHash(salt, hashBytes), endByte - startByte, parameters);
-  const offset = input.startByte;
-  const cuts = contentCuts(
-    {
-      bytes,
-      startByte: Math.max(0, startByte - parameters.chunkBytesMax) - offset,
-      endByte: endByte - offset,
-      isFileStart: offset === 0,
-      isFileEnd: input.endByte === fileBytes,
-    },
-    parameters.horizonBytes,
-  );
-  const { firstCut, chunkStart } = anchorOf(cuts, { offset, startByte, parameters });
-  if (chunkStart !== -1) {
-    let start = chunkStart - offset;
-    const push = (end: number): void => {
-      for (; end - start > parameters.chunkBytesMax; start += parameters.chunkBytesMax) {
-        columns.push(bytes.subarray(start, start + parameters.chunkBytesMax));
-      }
-      columns.push(bytes.subarray(start, end));
-      start = end;
-    };
-    for (let index = firstCut; index < cuts.length; index++) push(cuts[index] as number);
-    const spanEnd = endByte - offset;
-    const rest = endByte === fileBytes ? spanEnd : spanEnd - ((spanEnd - start) % parameters.chunkBytesMax);
-    if (rest > start) push(rest);
-  }
+  const firstChunkByte = takeChunks({ bytes, startByte: input.startByte, fileBytes }, span, {
+    parameters,
+    take: (chunk) => columns.push(chunk),
+  });
   return {
     startByte,
     endByte,
-    firstChunkByte: chunkStart,
+    firstChunkByte,
     ...columns.finish(),
-    blockDigests: blockDigestsOf(bytes.subarray(startByte - offset, endByte - offset)),
+    blockDigests: blockDigestsOf(bytes.subarray(startByte - input.startByte, endByte - input.startByte)),
   };
 }
 
@@ -113,13 +93,14 @@ export function transferablesOf(part: SpanSignature): ArrayBuffer[] {
 }
 
 /**
- * The signature of a file from the parts of all its spans, in order. Reads from `basis` only what no part could hash.
+ * The signature of a file from the parts of all its spans, in order, joined as they come. Reads from `basis` only what
+ * no part could hash.
  *
  * Throws `RangeError` for parts that leave something out, overlap or were made with other options, and `RdcError`
  * `basis-short` if the basis ends early.
  */
 export async function joinSpans(
-  parts: readonly SpanSignature[],
+  parts: Iterable<SpanSignature> | AsyncIterable<SpanSignature>,
   basis: BasisReader,
   options: SpanOptions,
 ): Promise<Signature> {
@@ -133,7 +114,7 @@ export async function joinSpans(
   let digestBytes = 0;
   let spanEnd = 0;
   let chunkEnd = 0;
-  for (const part of parts) {
+  for await (const part of parts) {
     assertSpan(part, options);
     if (part.startByte !== spanEnd) {
       throw new RangeError(`Cannot join spans: one starts at ${part.startByte}, expected ${spanEnd}`);
@@ -149,7 +130,7 @@ export async function joinSpans(
     chunkEnd = await gaps.sign(chunkEnd, part.firstChunkByte);
     if (chunkEnd !== part.firstChunkByte) throw new RangeError('Cannot join spans: chunks overlap');
     columns.append(part);
-    for (const length of part.chunkLengths) chunkEnd += length;
+    chunkEnd += sumOf(part.chunkLengths);
   }
   if (spanEnd !== fileBytes || chunkEnd !== fileBytes) {
     throw new RangeError(`Cannot join spans: they have ${chunkEnd} bytes, expected ${fileBytes}`);
@@ -157,30 +138,19 @@ export async function joinSpans(
   return signatureOf(kind, { bytes: fileBytes, treeHash: treeHashOf(blockDigests, fileBytes), columns });
 }
 
-/**
- * Where the first chunk starts that can be told from these cuts, and the index of the first cut that ends one in the
- * span: the last cut up to the start of the span if there is one, the start of the file, or else the first in the span.
- */
-function anchorOf(
-  cuts: readonly number[],
-  where: { readonly offset: number; readonly startByte: number; readonly parameters: ChunkParameters },
-): { readonly firstCut: number; readonly chunkStart: number } {
-  const { offset, startByte, parameters } = where;
-  const firstInside = cuts.findIndex((cut) => offset + cut > startByte);
-  const firstCut = firstInside === -1 ? cuts.length : firstInside;
-  const before = cuts[firstCut - 1];
-  if (before !== undefined) return { firstCut, chunkStart: offset + before };
-  if (startByte < parameters.chunkBytesMax) return { firstCut, chunkStart: 0 };
-  const inside = cuts[firstCut];
-  return inside === undefined ? { firstCut, chunkStart: -1 } : { firstCut: firstCut + 1, chunkStart: offset + inside };
+/** Apart, because an optimizing compiler that meets the loop compiles all that is around it: 28 ms for `joinSpans`. */
+function sumOf(lengths: Uint32Array): number {
+  let sum = 0;
+  for (const length of lengths) sum += length;
+  return sum;
 }
 
-/** Hashes chunks between the parts, one at a time. */
+/** Hashes chunks between the parts: all of them greatest ones but the last. */
 class GapSigner {
   readonly #basis: BasisReader;
   readonly #columns: ChunkColumns;
   readonly #chunkBytesMax: number;
-  #chunk: Uint8Array | undefined;
+  #bytes: Uint8Array | undefined;
 
   constructor(basis: BasisReader, columns: ChunkColumns, chunkBytesMax: number) {
     this.#basis = basis;
@@ -192,11 +162,14 @@ class GapSigner {
   async sign(startByte: number, endByte: number): Promise<number> {
     let start = startByte;
     while (start < endByte) {
-      this.#chunk ??= new Uint8Array(this.#chunkBytesMax);
-      const chunk = this.#chunk.subarray(0, Math.min(this.#chunkBytesMax, endByte - start));
-      await readExactly(this.#basis, start, chunk, 'sign the basis');
-      this.#columns.push(chunk);
-      start += chunk.length;
+      // Many at a time: images of disks have gigabytes of zeros.
+      this.#bytes ??= new Uint8Array(this.#chunkBytesMax * Math.ceil(GAP_READ_BYTES / this.#chunkBytesMax));
+      const bytes = this.#bytes.subarray(0, endByte - start);
+      await readExactly(this.#basis, start, bytes, 'sign the basis');
+      for (let at = 0; at < bytes.length; at += this.#chunkBytesMax) {
+        this.#columns.push(bytes.subarray(at, at + this.#chunkBytesMax));
+      }
+      start += bytes.length;
     }
     return start;
   }
