@@ -4,6 +4,8 @@
  * Nothing here mutates a piece or keeps it longer than the reader needs it; pieces of any size are welcome.
  */
 
+import { copyBytes } from './copy-bytes.ts';
+
 /** A stream of bytes: a Node readable, a generator, or an array of buffers. Empty pieces are allowed. */
 export type ByteSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
@@ -41,7 +43,7 @@ export class ByteReader {
     while (filled < into.length) {
       if (this.#taken === this.#piece.length && !(await this.#advance())) break;
       const part = this.#view(Math.min(into.length - filled, this.#piece.length - this.#taken));
-      into.set(part, filled);
+      copyBytes(part, into, filled);
       filled += part.length;
     }
     return filled;

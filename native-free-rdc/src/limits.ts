@@ -100,8 +100,11 @@ export const TARGET_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 /** Window of a zstd frame the default `decompress` accepts, as a power of two: a dictionary and a segment fit. */
 export const ZSTD_WINDOW_LOG_MAX = 24;
 
-/** Neighbouring copies are read from the basis in one go of at most this size. */
-export const READ_BATCH_BYTES_MAX = 256 * 1024;
+/** What a segment copies, and as much again in the gaps between. */
+export const READ_BATCH_BYTES_MAX = 2 * SEGMENT_BYTES_MAX;
+
+/** Gaps between copies that are read rather than left out: 16 KiB take as long as a call. */
+export const READ_GAP_BYTES_MAX = 16 * 1024;
 
 /** Chunks of one [MS-RDC] signature, and of all seeds together: 32 GiB at DFS-R's parameters, 302 MB of signature. */
 export const MS_RDC_CHUNK_COUNT_MAX = 2 ** 24;
@@ -122,6 +125,9 @@ export const NEED_RANGES_MAX = 2 ** 18;
 
 /** Copies shorter than this between two needed ranges are fetched too. */
 export const NEED_GAP_BYTES_DEFAULT = 1024;
+
+/** Neighbouring needs are read in one go of at most this size. */
+export const ANSWER_BATCH_BYTES_MAX = 256 * 1024;
 
 /** Needed bytes compressed as one. */
 export const ANSWER_FRAME_BYTES_MAX = 4 * 1024 * 1024;

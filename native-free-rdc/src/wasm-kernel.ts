@@ -4,6 +4,8 @@
  * A memory is of one thread. Pages that are never touched cost nothing, so rooms are made for the largest case.
  */
 
+import { copyBytes } from './copy-bytes.ts';
+
 /** What is used of WebAssembly; the compiler's libraries declare it only together with a browser's. */
 declare const WebAssembly: {
   readonly Memory: new (size: {
@@ -54,7 +56,7 @@ export class KernelMemory {
   put(room: KernelRoom, bytes: Uint8Array, offset = 0): void {
     if (offset + bytes.length > room.bytes)
       throw new RangeError(`${bytes.length} bytes do not fit into a room of ${room.bytes}`);
-    this.#view.set(bytes, room.at + offset);
+    copyBytes(bytes, this.#view, room.at + offset);
     this.#view.fill(0, room.at + offset + bytes.length, room.at + offset + bytes.length + SLACK_BYTES);
   }
 

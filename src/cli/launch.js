@@ -76,7 +76,7 @@ const leanFlags = ['--semi-space-growth-factor=1'];
 function becomeLean() {
   const isLean = leanFlags.every((flag) => process.execArgv.includes(flag));
   if (isLean || process.platform !== 'linux' || typeof process.execve !== 'function') return;
-  const env = Object.assign({ MALLOC_TRIM_THRESHOLD_: '131072' }, process.env);
+  const env = Object.assign({ MALLOC_TRIM_THRESHOLD_: '131072', MALLOC_MMAP_THRESHOLD_: '4194304' }, process.env);
   try {
     process.execve(
       process.execPath,

@@ -50,7 +50,15 @@ export async function patchFile(
       },
       ...(threads === undefined ? {} : { jobs: applyJobsOn(threads, options.signal) }),
     });
-    for await (const piece of pieces) await draft.append(piece);
+    // Each piece is lent long enough to be written while the next one is rebuilt.
+    let writing = Promise.resolve();
+    for await (const piece of pieces) {
+      await writing;
+      writing = draft.append(piece);
+      // Told by whoever waits for it, or not at all if something else fails first.
+      writing.catch(() => undefined);
+    }
+    await writing;
     await draft.publish();
     return { targetBytes: verified.bytes, sha256: Buffer.from(verified.sha256).toString('hex') };
   });

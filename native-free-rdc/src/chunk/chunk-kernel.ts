@@ -4,6 +4,7 @@
  * One instance a thread, made when first needed (0.3 ms) and kept: 448 KiB. It keeps nothing from one call to the
  * next, so all chunkers of a thread share it. Where WebAssembly or its SIMD is missing, the plain rule is used: same cuts.
  */
+import { copyBytes } from '../copy-bytes.ts';
 import { HASHED_BYTES, HORIZON_BYTES_CEILING } from '../limits.ts';
 import { base64 } from '../wasm/chunk.ts';
 import { instantiate, KernelMemory, type KernelRoom } from '../wasm-kernel.ts';
@@ -69,7 +70,7 @@ function cutsByKernel(
     const last = Math.min(to + horizonBytes, bytes.length);
     const lead = Math.min(first, HASHED_BYTES - 1);
     room.fill(0, LEAD_BYTES - HASHED_BYTES, LEAD_BYTES - lead);
-    room.set(bytes.subarray(first - lead, last), LEAD_BYTES - lead);
+    copyBytes(bytes.subarray(first - lead, last), room, LEAD_BYTES - lead);
     const found = findCuts(
       firstAt,
       last - first,

@@ -53,8 +53,8 @@ export interface ApplyDeltaOptions {
   readonly targetBytesMax?: number;
   readonly jobs?: ApplyJobs;
   /**
-   * Whether each piece is lent until the next one is asked for, instead of the caller's to keep: its memory is used
-   * again. Default: false.
+   * Whether each piece is lent instead of the caller's to keep: its memory is used again when the one after the next is
+   * asked for, so that a piece can be written while the next one is made. Default: false.
    */
   readonly isLent?: boolean;
   /** Told once, before a verified target ends. */
@@ -214,9 +214,12 @@ async function* rebuiltSegments(
     const dictionary = await readDictionary(basis, head);
     return jobs.rebuildSegment({ target, ops, columns: rest, dictionary, targetHash: head.targetHash });
   };
+  let lent: Uint8Array | undefined;
   for await (const target of inOrder(segments, rebuild, jobs.aheadCount)) {
     yield target;
-    if (isLent) pool.give(target);
+    if (!isLent) continue;
+    if (lent !== undefined) pool.give(lent);
+    lent = target;
   }
 }
 

@@ -6,6 +6,7 @@
  * what turns out otherwise is sent, as gaps and values. Measured on two Node executables, 97 of 100 call and address
  * operands are foretold. FORMAT.md, "Fields", is the definition; a change of it is a new version of the format.
  */
+import { copyBytes } from '../copy-bytes.ts';
 import {
   FIELD_BLOCK_BYTES,
   FIELD_BLOCK_BYTES_LOG,
@@ -116,7 +117,7 @@ export class SegmentRebuilder {
       values.at,
       corrections.values.length,
     );
-    if (isRebuilt !== 0) segment.set(this.#memory.bytes(into, segment.length));
+    if (isRebuilt !== 0) copyBytes(this.#memory.bytes(into, segment.length), segment);
     return isRebuilt !== 0;
   }
 }

@@ -9,7 +9,7 @@ import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { type BasisReader, readExactly } from '../basis-reader.ts';
 import { ByteReader, type ByteSource } from '../byte-source.ts';
 import { RdcError } from '../errors.ts';
-import { ANSWER_FRAME_BYTES_MAX, READ_BATCH_BYTES_MAX, ZSTD_WINDOW_LOG_MAX } from '../limits.ts';
+import { ANSWER_BATCH_BYTES_MAX, ANSWER_FRAME_BYTES_MAX, ZSTD_WINDOW_LOG_MAX } from '../limits.ts';
 import type { NeedList } from './need-list.ts';
 
 /** Raw bytes, encoded bytes, both u32. As many encoded as raw means stored as it is. */
@@ -92,7 +92,7 @@ const PAGE_BYTES = 4096;
 class RangeGatherer {
   readonly #target: BasisReader;
   readonly #needs: NeedList;
-  readonly #batch = new Uint8Array(READ_BATCH_BYTES_MAX);
+  readonly #batch = new Uint8Array(ANSWER_BATCH_BYTES_MAX);
   #batchStart = 0;
   #batchEnd = 0;
   #range = 0;
@@ -149,7 +149,7 @@ class RangeGatherer {
       const length = this.#needs.lengths[next] as number;
       const nextEnd = (this.#needs.starts[next] as number) + length;
       worth += PAGE_BYTES + 2 * length;
-      if (nextEnd - start > Math.min(READ_BATCH_BYTES_MAX, worth)) break;
+      if (nextEnd - start > Math.min(ANSWER_BATCH_BYTES_MAX, worth)) break;
       end = nextEnd;
     }
     return end;
