@@ -100,8 +100,8 @@ export const TARGET_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 /** Window of a zstd frame the default `decompress` accepts, as a power of two: a dictionary and a segment fit. */
 export const ZSTD_WINDOW_LOG_MAX = 24;
 
-/** What a segment copies, and as much again in the gaps between. */
-export const READ_BATCH_BYTES_MAX = 2 * SEGMENT_BYTES_MAX;
+/** Room for what a segment copies, and as much again in the gaps between. */
+export const READ_BATCH_PER_TARGET_BYTE = 2;
 
 /** Gaps between copies that are read rather than left out: 16 KiB take as long as a call. */
 export const READ_GAP_BYTES_MAX = 16 * 1024;

@@ -11,7 +11,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { type BasisReader, readExactly } from '../basis-reader.ts';
 import { ByteReader, type ByteSource } from '../byte-source.ts';
 import { RdcError } from '../errors.ts';
-import { READ_BATCH_BYTES_MAX, SEGMENT_BYTES_MAX, TARGET_BYTES_MAX } from '../limits.ts';
+import { READ_BATCH_PER_TARGET_BYTE, SEGMENT_BYTES_MAX, TARGET_BYTES_MAX } from '../limits.ts';
 import { BufferPool, inOrder, type WorkAhead } from '../work-ahead.ts';
 import { copyFromBasis } from './basis-copies.ts';
 import {
@@ -207,7 +207,7 @@ async function* rebuiltSegments(
       ? pool.take(SEGMENT_BYTES_MAX)
       : (jobs.allocate?.(head.targetBytes) ?? new Uint8Array(head.targetBytes));
     const target = buffer.subarray(0, head.targetBytes);
-    const batch = batches.take(READ_BATCH_BYTES_MAX);
+    const batch = batches.take(head.targetBytes * READ_BATCH_PER_TARGET_BYTE);
     await copyFromBasis(basis, ops, { target, batch });
     batches.give(batch);
     const { ops: _decoded, ...rest } = columns;

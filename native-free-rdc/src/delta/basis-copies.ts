@@ -17,7 +17,8 @@ interface ReadPart {
 }
 
 /**
- * Fills the copies of `target`, the bytes of a segment, with old bytes. `batch` has `READ_BATCH_BYTES_MAX` bytes.
+ * Fills the copies of `target`, the bytes of a segment, with old bytes. `batch` is `READ_BATCH_PER_TARGET_BYTE`
+ * times as long.
  *
  * A read costs some 50 µs whatever its size, and a delta of densely changed content has a copy every few KiB, here and
  * there: so all copies are read in the order of the basis, neighbours as one. A batch holds what a segment copies and as
