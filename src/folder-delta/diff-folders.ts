@@ -50,6 +50,7 @@ export async function* diffFolders(
       made = summary;
     },
   });
+  await old.expectUnchanged();
   if (made === undefined) throw new Error('createDiff() ended without a summary');
   const targetBytes = fileEntries(target.manifest).reduce((sum, entry) => sum + entry.bytes, 0);
   options.onSummary({

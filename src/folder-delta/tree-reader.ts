@@ -74,6 +74,16 @@ export class TreeBasis implements AsyncDisposable {
     }
   }
 
+  /** Throws `source-changed` if a large file is not what was hashed; small ones are looked at whenever they are read. */
+  async expectUnchanged(): Promise<void> {
+    for (const place of this.#places) {
+      if (place.bytes <= smallFileBytesMax) continue;
+      const path = join(this.#root, place.path);
+      const facts = await this.#files.facts(path);
+      if (facts === undefined || !isUnchanged(facts, place)) throw changed(path);
+    }
+  }
+
   /** The last place that begins at `offset` or before. */
   #placeAt(offset: number): number {
     let low = 0;

@@ -16,6 +16,8 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
+import { diffFolders } from '../../src/folder-delta/diff-folders.ts';
+import { realFiles } from '../../src/world/real-files.ts';
 import { type Ran, run } from './command-line.ts';
 
 let root = '';
@@ -163,6 +165,24 @@ test('a target with holes is rebuilt with holes, alone and in a folder; one with
   for (const path of ['out/full', 'out-full']) {
     assert.ok((await readFile(at(path))).equals(Buffer.alloc(bytes)), path);
     assert.equal((await allocated(path)) < bytes / 2, (await allocated('new/full')) < bytes / 2, path);
+  }
+});
+
+test('a folder that changes while it is diffed is told, be it the old or the new one', async () => {
+  for (const changed of ['old/large', 'old/small', 'new/large', 'new/small']) {
+    for (const folder of ['old', 'new']) {
+      await write(`${folder}/large`, noise(700_000, folder));
+      await write(`${folder}/small`, noise(7_000, `small ${folder}`));
+    }
+    const { signal } = new AbortController();
+    const options = { level: 'fast', jobs: undefined, signal, onSummary: () => undefined } as const;
+    const pieces = diffFolders(realFiles(), { basis: at('old'), target: at('new') }, options);
+    await pieces.next();
+    await writeFile(at(changed), Buffer.alloc(changed.endsWith('large') ? 700_000 : 7_000));
+    const rest = async (): Promise<void> => {
+      for await (const _ of pieces);
+    };
+    await assert.rejects(rest(), { code: 'source-changed' }, changed);
   }
 });
 
